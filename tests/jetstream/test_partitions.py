@@ -32,9 +32,9 @@ from offhook.jetstream.stream import (
 from offhook.jetstream.subjects import partition_for
 from offhook.jetstream.timetable import JetStreamTimetable, alarm_from
 from offhook.position import partition_of, position_of, seq_of
+from tests.jetstream.fetched import fetched
 
 COUNT = 4
-TIMEOUT_S = 60.0
 BODY = b'{"data": {}}'
 
 
@@ -139,7 +139,7 @@ async def test_records_are_found_by_position(server: NatsServer, client: Client)
         worker = await client.jetstream().pull_subscribe_bind(
             WORKER, stream=stream_of(partition, COUNT)
         )
-        delivered = [delivery_of(message) for message in await worker.fetch(2, timeout=TIMEOUT_S)]
+        delivered = [delivery_of(message) for message in await fetched(worker, 2)]
         assert [each.seq for each in delivered] == [first.seq, second.seq]
     ends = [position_of(partition, 2 * (partition in (1, 3))) for partition in range(COUNT)]
     assert await lookup.last_positions() == ends
@@ -178,7 +178,7 @@ async def test_what_an_alarm_refers_to_is_in_the_partition_of_its_session(
         session, "t", due_at=now - timedelta(seconds=1), decided_seq=decided_seq
     )
     alarms = await client.jetstream().pull_subscribe_bind(WORKER_TIMERS, stream=TIMERS)
-    [rang] = await alarms.fetch(1, timeout=TIMEOUT_S)
+    [rang] = await fetched(alarms, 1)
     alarm = alarm_from(rang, COUNT)
     assert alarm is not None
     assert alarm.decided_seq == position_of(3, 7)

@@ -17,6 +17,7 @@ from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.message import imported_headers, trace_headers
 from offhook.jetstream.provisioning.provision import provision
 from offhook.jetstream.subjects import subject_of
+from tests.jetstream.fetched import fetched
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ async def test_a_record_is_the_same_delivered_and_read(nats_server: NatsServer) 
         await log.append(session_id, "in", encoded, headers=headers)
     read = await log.read(session_id)
     subscription = await client.jetstream().pull_subscribe(subject_of(session_id, "in"))
-    delivered = [record_delivered(each) for each in await subscription.fetch(2)]
+    delivered = [record_delivered(each) for each in await fetched(subscription, 2)]
     assert delivered == read
     assert [each.imported_from for each in delivered] == [None, 70]
     await close(client)

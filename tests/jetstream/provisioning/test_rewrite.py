@@ -28,6 +28,7 @@ from offhook.jetstream.stream import (
 )
 from offhook.jetstream.timetable import JetStreamTimetable, alarm_from
 from offhook.projections.projector.deliveries import require_same_stream
+from tests.jetstream.fetched import fetched
 from tests.jetstream.provisioning.interrupted import Killed, Killing, through_elections
 from tests.nats_cluster import NatsCluster
 
@@ -63,12 +64,12 @@ class Stored:
         for session in ("s-acknowledged", self.due):
             await timetable.set(session, "now", due_at=now, decided_seq=2)
             alarms = await js.pull_subscribe_bind(WORKER_TIMERS, stream=TIMERS)
-            [fired] = await alarms.fetch(1, timeout=PATIENCE_S)
+            [fired] = await fetched(alarms, 1)
             if session == "s-acknowledged":
                 await fired.ack_sync()
         # The worker has settled half of them; a record in between and the last one were erased.
         records = await js.pull_subscribe_bind(WORKER, stream=STREAM)
-        for message in await records.fetch(SESSIONS, timeout=PATIENCE_S):
+        for message in await fetched(records, SESSIONS):
             await message.ack_sync()
         await js.delete_msg(STREAM, 3)
         await js.delete_msg(STREAM, SESSIONS * 2)
@@ -98,7 +99,7 @@ class Stored:
             while (await js.consumer_info(STREAM, WORKER)).num_pending != waiting:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         alarms = await js.pull_subscribe_bind(WORKER_TIMERS, stream=TIMERS)
-        [fired] = await alarms.fetch(1, timeout=PATIENCE_S)
+        [fired] = await fetched(alarms, 1)
         rang = alarm_from(fired, 1)
         assert rang is not None
         assert rang.session_id == self.due

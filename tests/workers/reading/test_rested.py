@@ -26,6 +26,7 @@ from offhook.session import Session, fold
 from offhook.workers.metrics import WorkerMetrics
 from offhook.workers.reading.cache import SessionCache
 from offhook.workers.reading.snapshots import Snapshots
+from tests.jetstream.fetched import fetched
 from tests.memory_log import MemoryLog
 from tests.memory_snapshots import MemorySnapshots
 from tests.workers.reading.long_session import (
@@ -222,7 +223,7 @@ async def test_on_jetstream_nothing_else_is_read_either(nats_server: NatsServer)
                 deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=seq
             ),
         )
-        [message] = await subscription.fetch(1)
+        [message] = await fetched(subscription, 1)
         return record_delivered(message)
 
     async def read_by_another(*arrived: Record) -> Session:

@@ -1,20 +1,24 @@
 """What sessions that ended long ago cost: memory of each process, and processor time of a record.
 
-    python -m bench.old_sessions [--sessions 10000 100000] [--calls 500] [--rate 50]
-        [--partitions 1]
+    python -m bench.old_sessions [--sessions 10000 100000] [--portion 100000] [--calls 500]
+        [--rate 50] [--partitions 1]
 
 One installation with all roles has so many sessions in its life, each size on top of the one
-before. Old sessions are appended as an import does it, four records each, then 200 calls that are
-up. `offhook archive` runs with a clock for which only these are not older than a day. Then
-`--calls` calls come in through ingress and end, and the table has a row for that size:
+before. Old sessions are appended as an import does it, four records each, and `offhook archive`
+runs after each `--portion` of them, as if that many ended between two runs. The last portion of a
+size ends with 200 calls that are up; the clock of its run is one for which only these are not
+older than a day. Then `--calls` calls come in through ingress and end, and the table has a row for
+that size:
 
     memory     each process' own and its share of what it shares with others (PSS), in MB: with the
-               old sessions in the log (`before`) and once nats-server has given back what it can
+               last portion in the log (`before`) and once nats-server has given back what it can;
+               PostgreSQL with its buffers, and they alone
     ms         processor time for each record of those calls
     complete   whether views, archive and log have exactly the sessions that they should
 
 The server remembers ids of messages for a second here instead of ten minutes, as if old sessions
-had been stored earlier than that.
+had been stored earlier than that. Go keeps a part of the most memory that a process ever took: so
+that every size has had the same, a portion is in the log, and deleted, before the roles start.
 """
 
 import argparse
@@ -65,9 +69,11 @@ SETTLE_S = 1_800.0
 CONNECTIONS = 8
 MEMORY_EVERY_S = 10.0
 MEMORY_FOR_S = 150.0
-"""Go looks for what it can free every two minutes, if nothing else makes it do so before."""
+"""Go looks for what it can free every two minutes, if nothing else makes it do so before; what was
+pooled goes at the second time."""
 
-PROCESSES = ("nats-server", "Postgres", "projector", "worker", "ingress")
+BUFFERS = "its buffers"
+PROCESSES = ("nats-server", "Postgres", BUFFERS, "projector", "worker", "ingress")
 ARCHIVE = "archive"
 
 console = Console(width=130)
@@ -86,7 +92,8 @@ class Installation:
     folder: Path
 
     def memory_mb(self) -> dict[str, float]:
-        return {name: memory_mb_of(pid) for name, pid in self.pids.items()}
+        buffers_mb = memory_mb_of(self.pids["Postgres"], "Pss_Shmem")
+        return {name: memory_mb_of(pid) for name, pid in self.pids.items()} | {BUFFERS: buffers_mb}
 
     def cpu_s(self) -> dict[str, float]:
         return {
@@ -107,6 +114,7 @@ class Row:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--sessions", type=int, nargs="*", default=[10_000, 100_000])
+    parser.add_argument("--portion", type=int, default=100_000)
     parser.add_argument("--calls", type=int, default=500)
     parser.add_argument("--rate", type=float, default=50.0)
     parser.add_argument("--partitions", type=int, default=1)
@@ -119,14 +127,19 @@ def main() -> None:
 async def measure(chosen: argparse.Namespace) -> list[Row]:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="offhook-bench-") as name:
-        async with _installation(Path(name), chosen.partitions) as running:
+        async with _installation(Path(name), chosen.partitions, chosen.portion) as running:
             ever = 0
             for count in chosen.sessions:
                 latest = count - chosen.calls - UP
+                while latest - ever > chosen.portion:
+                    await _append_old(running, ever, ever + chosen.portion)
+                    ever += chosen.portion
+                    await _archive(running, datetime.now(UTC))
                 await _append_old(running, ever, latest)
                 now = datetime.now(UTC)
-                await _append(running, range(latest, latest + UP), (0, 4), now)
-                before_mb = await _at_rest(running)
+                await _send(running.settings.nats_url, range(latest, latest + UP), (0, 4), now)
+                await _settled(running)
+                before_mb = running.memory_mb()
                 archive_mb = await _archive(running, now)
                 after_mb = {**await _at_rest(running), ARCHIVE: archive_mb}
                 ms = await _calls_come(running, count, chosen.calls, chosen.rate)
@@ -146,7 +159,9 @@ async def measure(chosen: argparse.Namespace) -> list[Row]:
 
 
 @asynccontextmanager
-async def _installation(folder: Path, partitions: int):  # type: ignore[no-untyped-def]
+async def _installation(  # type: ignore[no-untyped-def]
+    folder: Path, partitions: int, portion: int
+):
     key = SigningKey.generate()
     stack = ExitStack()
     async with listening(StubCarrier()) as carrier:
@@ -166,9 +181,10 @@ async def _installation(folder: Path, partitions: int):  # type: ignore[no-untyp
                 public_keys=(public_key_text(key),),
                 flows=("bench.setting.flows:ANSWERING",),
             )
-            await asyncio.to_thread(prepare, settings)
             client = await connect(nats.url, "bench")
             js = client.jetstream()
+            await _take_as_much_as_a_portion(js, nats.url, partitions, portion)
+            await asyncio.to_thread(prepare, settings)
             for stream in streams_of(partitions):
                 config = (await js.stream_info(stream)).config
                 await js.update_stream(config.evolve(duplicate_window=1))
@@ -197,21 +213,33 @@ async def _installation(folder: Path, partitions: int):  # type: ignore[no-untyp
             await asyncio.to_thread(stack.close)
 
 
-async def _append_old(running: Installation, first: int, until: int) -> None:
-    for start in range(first, until, CHUNK):
-        numbers = range(start, min(start + CHUNK, until))
-        await _append(running, numbers, (0, 4, 5, 6), _BEGAN)
-        console.print(f"{numbers.stop:,} of {until:,} old sessions appended", highlight=False)
-        await _settled(running)
-
-
-async def _append(
-    running: Installation, numbers: range, which: Sequence[int], began: datetime
+async def _take_as_much_as_a_portion(
+    js: JetStreamContext, url: str, partitions: int, portion: int
 ) -> None:
+    """Have a portion in a log that is deleted at once."""
+    stream = streams_of(partitions)[0]
+    await js.add_stream(name=stream, subjects=["calls.>"])
+    for numbers in _chunks(0, portion):
+        await _send(url, numbers, (0, 4, 5, 6), _BEGAN)
+    await js.delete_stream(stream)
+
+
+async def _append_old(running: Installation, first: int, until: int) -> None:
+    for numbers in _chunks(first, until):
+        await _send(running.settings.nats_url, numbers, (0, 4, 5, 6), _BEGAN)
+        console.print(f"{numbers.stop:,} of {until:,} old sessions appended", highlight=False)
+    await _settled(running)
+
+
+def _chunks(first: int, until: int) -> Iterator[range]:
+    for start in range(first, until, CHUNK):
+        yield range(start, min(start + CHUNK, until))
+
+
+async def _send(url: str, numbers: range, which: Sequence[int], began: datetime) -> None:
     """Append those records of each call, as an import of what was stored then."""
     appends = Appends(_calls(numbers, which, began), imported_headers(1, began))
-    await asyncio.to_thread(appends.send, running.settings.nats_url, float("inf"))
-    await _settled(running)
+    await asyncio.to_thread(appends.send, url, float("inf"))
 
 
 def _calls(numbers: Iterable[int], which: Sequence[int], began: datetime) -> Iterator[Entry]:

@@ -67,10 +67,11 @@ def cpu_s_with_children(pid: int) -> float:
     return total / os.sysconf("SC_CLK_TCK")
 
 
-def memory_mb_of(pid: int) -> float:
+def memory_mb_of(pid: int, kind: str = "Pss") -> float:
     """Memory of a process and those that it has started, in MB; nan if there is no /proc.
 
-    What several of them share counts once (PSS of proc(5)).
+    What several of them share counts once (PSS of proc(5)). `Pss_Shmem` is of what they share as
+    memory: of PostgreSQL its buffers.
     """
     total = 0
     for path in Path("/proc").glob("[0-9]*/stat"):
@@ -78,7 +79,7 @@ def memory_mb_of(pid: int) -> float:
             parent = path.read_text().rpartition(")")[2].split()[1]
             if str(pid) in (path.parent.name, parent):
                 lines = (path.parent / "smaps_rollup").read_text().splitlines()
-                total += sum(int(each.split()[1]) for each in lines if each.startswith("Pss:"))
+                total += sum(int(each.split()[1]) for each in lines if each.startswith(f"{kind}:"))
         except (FileNotFoundError, ProcessLookupError):  # it has just ended
             continue
     return total / 1024 or float("nan")

@@ -2,26 +2,31 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 
 from offhook.errors import LogUnavailable
 
 PATIENCE_S = 60.0
 
+Result = TypeVar("Result")
 
-async def through_elections(change: Callable[[], Awaitable[object]]) -> None:
-    """Make the change; again if the cluster elects in between."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            try:
-                await change()
-                return
-            except LogUnavailable:
-                await asyncio.sleep(0.5)
+
+async def through_elections(change: Callable[[], Awaitable[Result]]) -> Result:
+    """Make the change, or read something; again if the cluster elects in between."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return await change()
+        except (LogUnavailable, NatsError):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.5)
 
 
 class Killed(Exception):

@@ -1,8 +1,10 @@
 """A log of one stream is moved to several partitions: nothing lost, consumers where they were."""
 
+import asyncio
 import itertools
 import uuid
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -66,9 +68,10 @@ class OldLog:
         js = self.client.jetstream(timeout=PATIENCE_S)
         for wanted, consumers in wanted_streams(self._replicas, 1):
             assert wanted.name is not None
-            await js.add_stream(wanted.evolve(metadata={"offhook": "1"}))
+            stream = wanted.evolve(metadata={"offhook": "1"})
+            await through_elections(partial(js.add_stream, stream))
             for config in consumers:
-                await js.add_consumer(wanted.name, config)
+                await through_elections(partial(js.add_consumer, wanted.name, config))
         log, timetable = JetStreamLog(self.client), JetStreamTimetable(self.client)
         now = datetime.now(UTC)
         for session in self.sessions:
@@ -94,12 +97,14 @@ class OldLog:
         # The first sessions are settled; a record in between and the last one were erased.
         worker = await js.pull_subscribe_bind(WORKER, stream="CALLS")
         for message in await fetched(worker, SESSIONS):
-            await message.ack_sync()
+            await message.ack_sync(PATIENCE_S)
         await js.delete_msg("CALLS", 6)
         await js.delete_msg("CALLS", SESSIONS * 4)
-        for session in self.sessions:
-            self.records[session] = list(await log.read(session))
-        self.created_at = created_at(await js.stream_info("CALLS"))
+        async with asyncio.timeout(PATIENCE_S):  # a replica erases them a little later
+            while sum(map(len, self.records.values())) != SESSIONS * 4 + 1 - 2:
+                for session in self.sessions:
+                    self.records[session] = list(await log.read(session))
+        self.created_at = created_at(await through_elections(lambda: js.stream_info("CALLS")))
 
     async def move(self, partitions: int = COUNT) -> bool:
         async def check_views(stored: StoredSequences) -> None:
@@ -119,11 +124,12 @@ class OldLog:
 
     async def require_moved(self) -> None:
         js = self.client.jetstream(timeout=PATIENCE_S)
-        names = {info.config.name for info in await js.streams_info()}
+        names = {info.config.name for info in await through_elections(js.streams_info)}
         assert names - {SNAPSHOTS} == {*streams_of(COUNT), TIMERS}
         assert self.emptied >= 1
-        assert await provision(self.client, self._monitor_urls, self._replicas) == COUNT
-        assert await require_provisioned(self.client, self._monitor_urls, WORKER) == COUNT
+        setup = self.client, self._monitor_urls
+        assert await through_elections(lambda: provision(*setup, self._replicas)) == COUNT
+        assert await through_elections(lambda: require_provisioned(*setup, WORKER)) == COUNT
         log = JetStreamLog(self.client)
         undecided = 0
         for session, before in self.records.items():
@@ -141,7 +147,8 @@ class OldLog:
         await self._require_consumers()
         await self._require_alarm()
         for name in streams_of(COUNT):
-            assert created_at(await js.stream_info(name)) == self.created_at
+            info = await through_elections(partial(js.stream_info, name))
+            assert created_at(info) == self.created_at
 
     async def _require_consumers(self) -> None:
         """What was not acknowledged comes, and what comes new; nothing else does.

@@ -4,11 +4,12 @@ import asyncio
 import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
-from nats.js.api import StoreCompression, StreamInfo
+from nats.js.api import ConsumerInfo, StoreCompression, StreamInfo
 
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.codec.facts import encoded_webhook
@@ -51,9 +52,10 @@ class Stored:
         js = self.client.jetstream(timeout=PATIENCE_S)
         for wanted, consumers in wanted_streams(self._replicas, 1):
             assert wanted.name is not None
-            await js.add_stream(wanted.evolve(compression=StoreCompression.S2))
+            stream = wanted.evolve(compression=StoreCompression.S2)
+            await through_elections(partial(js.add_stream, stream))
             for config in consumers:
-                await js.add_consumer(wanted.name, config)
+                await through_elections(partial(js.add_consumer, wanted.name, config))
         log, timetable = JetStreamLog(self.client), JetStreamTimetable(self.client)
         for number in range(SESSIONS):
             for side in range(2):
@@ -66,47 +68,60 @@ class Stored:
             alarms = await js.pull_subscribe_bind(WORKER_TIMERS, stream=TIMERS)
             [fired] = await fetched(alarms, 1)
             if session == "s-acknowledged":
-                await fired.ack_sync()
+                await fired.ack_sync(PATIENCE_S)
         # The worker has settled half of them; a record in between and the last one were erased.
         records = await js.pull_subscribe_bind(WORKER, stream=STREAM)
         for message in await fetched(records, SESSIONS):
-            await message.ack_sync()
+            await message.ack_sync(PATIENCE_S)
         await js.delete_msg(STREAM, 3)
         await js.delete_msg(STREAM, SESSIONS * 2)
-        self.records = await self.read()
-        self.created_at = await require_same_stream(self.client, SESSIONS * 2, None)
+        async with asyncio.timeout(PATIENCE_S):  # a replica erases them a little later
+            while len(self.records) != SESSIONS * 2 - 2:
+                self.records = await self.read()
+        self.created_at = await self.same_stream(None)
 
     async def read(self) -> list[Record]:
         log = JetStreamLog(self.client)
         found = [await log.read(f"s{number}") for number in range(SESSIONS)]
         return [record for session in found for record in session]
 
+    async def same_stream(self, created_at: datetime | None) -> datetime:
+        """What the projector asks before it goes on behind its checkpoint."""
+        return await through_elections(
+            lambda: require_same_stream(self.client, SESSIONS * 2, created_at)
+        )
+
+    async def consumer(self, stream: str, name: str) -> ConsumerInfo:
+        js = self.client.jetstream(timeout=PATIENCE_S)
+        return await through_elections(lambda: js.consumer_info(stream, name))
+
     async def rewrite(self, say: Callable[[str], None]) -> bool:
         return await rewrite(self.client, self._monitor_urls, self._replicas, say)
 
     async def require_moved(self) -> None:
         js = self.client.jetstream(timeout=PATIENCE_S)
-        await provision(self.client, self._monitor_urls, self._replicas)
-        await require_provisioned(self.client, self._monitor_urls, WORKER)
-        assert len(self.records) == SESSIONS * 2 - 2
+        setup = self.client, self._monitor_urls
+        await through_elections(lambda: provision(*setup, self._replicas))
+        await through_elections(lambda: require_provisioned(*setup, WORKER))
         assert await self.read() == self.records
         # The projector goes on behind its checkpoint, though that record was erased.
-        await require_same_stream(self.client, SESSIONS * 2, self.created_at)
+        await self.same_stream(self.created_at)
         appended = await JetStreamLog(self.client).append("s1", "in", encoded_webhook(b"{}", "new"))
         assert appended.seq > SESSIONS * 2
         waiting = SESSIONS - 1 + 1  # what it had not settled, and the new one
         async with asyncio.timeout(PATIENCE_S):  # on a cluster the count follows a little later
-            while (await js.consumer_info(STREAM, WORKER)).num_pending != waiting:  # noqa: ASYNC110
+            while (await self.consumer(STREAM, WORKER)).num_pending != waiting:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         alarms = await js.pull_subscribe_bind(WORKER_TIMERS, stream=TIMERS)
         [fired] = await fetched(alarms, 1)
         rang = alarm_from(fired, 1)
         assert rang is not None
         assert rang.session_id == self.due
-        rest = await js.consumer_info(TIMERS, WORKER_TIMERS)
+        rest = await self.consumer(TIMERS, WORKER_TIMERS)
         assert (rest.num_pending, rest.num_ack_pending) == (0, 1), "another one rings"
-        assert (await js.get_last_msg(TIMERS, "timers.set.s1.later")).headers
-        names = {info.config.name for info in await js.streams_info()}
+        later = partial(js.get_last_msg, TIMERS, "timers.set.s1.later")
+        assert (await through_elections(later)).headers
+        names = {info.config.name for info in await through_elections(js.streams_info)}
         assert names == {STREAM, TIMERS, SNAPSHOTS}
 
 

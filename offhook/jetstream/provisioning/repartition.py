@@ -16,6 +16,8 @@ refers to it by sequence (decisions, alarms) is read as of the same partition
 (`offhook.position.referred`). The views hold positions: they are emptied, and folded again.
 """
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -58,6 +60,12 @@ MARKER = f"repartition.{STREAM}"
 
 DELETED_MAX = 500_000
 """Records deleted from CALLS, of which the server reports each sequence."""
+
+COUNTED_AGAIN_S = 3.0
+"""How long records of no slot are counted again before they are believed: the node that counts them
+may be behind the leader for a moment."""
+
+_PAUSE_S = 0.2
 
 _FIRST = stream_of(0, PARTITIONS_MAX)
 
@@ -147,11 +155,23 @@ class _Move:
                 f"number of partitions that the log is to have, from 2 to {PARTITIONS_MAX}"
             )
         else:
-            await self._require_slots(whole)
+            await self._require_slots()
         return True
 
-    async def _require_slots(self, whole: StreamInfo) -> None:
+    async def _require_slots(self) -> None:
         """Raise LogUnsafe if there is a record that would be in no partition."""
+        deadline = time.monotonic() + COUNTED_AGAIN_S
+        while (others := await self._count_of_no_slot()) > 0:
+            if time.monotonic() > deadline:
+                raise LogUnsafe(
+                    f"{others:,} records of {STREAM} are of no slot from 0 to {SLOTS - 1}: they "
+                    "were not stored by Offhook; delete them first. Nothing was changed"
+                )
+            await asyncio.sleep(_PAUSE_S)
+
+    async def _count_of_no_slot(self) -> int:
+        """How many records are of no slot; wrong, even negative, while a node is behind."""
+        whole = await self._copying.settled(STREAM)
         every_slot = ConsumerConfig(
             filter_subjects=[f"calls.{slot}.>" for slot in range(SLOTS)],
             ack_policy=AckPolicy.NONE,
@@ -161,12 +181,7 @@ class _Move:
         )
         counting = await self._js.add_consumer(STREAM, every_slot)
         await self._js.delete_consumer(STREAM, counting.name)
-        others = whole.state.messages - (counting.num_pending or 0)
-        if others:
-            raise LogUnsafe(
-                f"{others:,} records of {STREAM} are of no slot from 0 to {SLOTS - 1}: they were "
-                "not stored by Offhook; delete them first. Nothing was changed"
-            )
+        return whole.state.messages - (counting.num_pending or 0)
 
     async def stored_sequences(self) -> StoredSequences:
         """Of CALLS, its marker not counted."""

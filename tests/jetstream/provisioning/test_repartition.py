@@ -1,14 +1,18 @@
 """A log of one stream is moved to several partitions: nothing lost, consumers where they were."""
 
 import asyncio
+import dataclasses
 import itertools
 import uuid
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.api import ConsumerInfo
 
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.codec.facts import Encoded, encode, encoded_webhook
@@ -263,6 +267,32 @@ async def test_nothing_is_moved_that_would_be_lost(tmp_path: Path) -> None:
         with pytest.raises(LogUnsafe, match="1 records of CALLS are of no slot from 0 to 63"):
             await old.move()
         assert await partitions_of(client) == 1
+        await close(client)
+
+
+@pytest.mark.parametrize("wrong_by", [-1, 1])
+async def test_a_node_that_has_not_all_the_leader_has_counts_no_record_that_would_be_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong_by: int
+) -> None:
+    """It has not stored the last record yet, or not erased one."""
+    wrong = [wrong_by]
+    create = JetStreamContext.add_consumer
+
+    async def add_consumer(js: JetStreamContext, *args: Any, **options: Any) -> ConsumerInfo:
+        made = await create(js, *args, **options)
+        if not made.config.durable_name and wrong:
+            assert made.num_pending is not None
+            made = dataclasses.replace(made, num_pending=made.num_pending + wrong.pop())
+        return made
+
+    with NatsServer(tmp_path) as server:
+        client = await connect(server.url, "provision")
+        old = OldLog(client, [server.monitor_url])
+        await old.make()
+        monkeypatch.setattr(JetStreamContext, "add_consumer", add_consumer)
+        assert await old.move()
+        assert not wrong
+        await old.require_moved()
         await close(client)
 
 

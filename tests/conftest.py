@@ -77,6 +77,20 @@ def patient_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reads, "SLOW_S", START_TIMEOUT_S)
 
 
+@pytest.fixture
+def patient_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this process wait for the log, however busy the machine is. Not for outages."""
+    for limit in (
+        "archived.TIMEOUT_S",
+        "client.connection.FIRST_CONNECTION_S",
+        "lookup.TIMEOUT_S",
+        "partitions.API_TIMEOUT_S",
+        "provisioning.provision.API_TIMEOUT_S",
+        "reads.READ_TIMEOUT_S",
+    ):
+        monkeypatch.setattr(f"offhook.jetstream.{limit}", START_TIMEOUT_S / 2)
+
+
 @pytest.fixture(scope="session")
 def nats_server() -> Iterator[NatsServer]:
     """One for the run. Tests keep apart by stream names and sessions of their own."""
@@ -119,7 +133,22 @@ def _stacks_among_others() -> Iterator[None]:
         patched.setattr("offhook.cli.embedded.stack._free_port", free_port)
         patched.setattr("offhook.cli.embedded.stack.READY_TIMEOUT_S", START_TIMEOUT_S)
         patched.setattr("offhook.cli.embedded.server.START_TIMEOUT_S", START_TIMEOUT_S)
+        patched.setattr("offhook.cli.embedded.server.LOCK_TIMEOUT_S", START_TIMEOUT_S)
         patched.setattr("offhook.cli.embedded.stack.subprocess", forked.popen)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _servers_keep_their_ports() -> Iterator[None]:
+    """Also while they are down: a port of the system's choice may go to another process then."""
+    begin = NatsServer.__init__
+
+    def with_ports(server: NatsServer, *arguments: Any, port: int = -1, **more: Any) -> None:
+        begin(server, *arguments, port=free_port() if port == -1 else port, **more)
+        server._monitor_port = free_port()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(NatsServer, "__init__", with_ports)
         yield
 
 

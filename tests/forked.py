@@ -42,6 +42,9 @@ LIBRARIES = (
     "zstandard",
 )
 ENDS_TIMEOUT_S = 180.0
+PATIENCE_S = 60.0
+"""Longer than a busy machine keeps a process waiting, which is no outage."""
+
 OF_OFFHOOK = (
     "offhook.cli.main",
     "offhook.events",
@@ -166,10 +169,21 @@ def _run(
         output = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         os.dup2(output, stream)
         os.close(output)
+    _be_patient()
     try:
         run(*words)
     finally:
         atexit._run_exitfuncs()  # multiprocessing ends a process without them
+
+
+def _be_patient() -> None:
+    """Have a first connection, and what a request waits for, waited for however long it takes."""
+    from offhook.api import freshness
+    from offhook.jetstream import lookup
+    from offhook.jetstream.client import connection
+
+    connection.FIRST_CONNECTION_S = PATIENCE_S  # type: ignore[assignment]
+    freshness.CATCH_UP_S = lookup.TIMEOUT_S = PATIENCE_S / 2
 
 
 @cache

@@ -5,7 +5,9 @@ import random
 import socket
 from itertools import cycle, islice
 
-from offhook.cli.embedded.stack import FREE_PORTS
+FREE_PORTS = range(8_100, 20_000)
+"""Below those from which `offhook up --free-ports` and `offhook demo` choose: what they have chosen
+is theirs some seconds later, once the role has started."""
 
 PROCESSES_MAX = 12
 

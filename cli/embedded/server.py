@@ -17,7 +17,7 @@ from typing import IO, Any, Self
 
 from offhook.errors import OperatorFault
 
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 LOCK_TIMEOUT_S = 5.0
 POLL_S = 0.01

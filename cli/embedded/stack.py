@@ -29,7 +29,7 @@ from offhook.telnyx.signature import public_key_text, signing_key_from
 from offhook.telnyx.webhook_path import WEBHOOK_PATH
 from offhook.wording.durations import duration
 
-READY_TIMEOUT_S = 30.0
+READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 25.0
 LOOK_TIMEOUT_S = 0.25
 CONNECTION_ID = DEFAULT_ID

@@ -228,6 +228,7 @@ def started(
         webhook_url=f"http://127.0.0.1:{ingress}/webhooks/telnyx",
         carrier_url=carrier_url or f"http://127.0.0.1:{simulator}/v2",
         carrier_key=CARRIER_KEY,
+        carrier_timeout_s=DEADLINE_S if carrier_url else Settings.carrier_timeout_s,
         api_tokens=(f"admin:{ADMIN}", f"command:{COMMANDER}", f"read:{READER}"),
         answer_timeout_s=ANSWER_TIMEOUT_S,
         simulator_connections=("1",),

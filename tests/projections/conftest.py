@@ -18,6 +18,11 @@ from offhook.projections.views.database.engine import open_database
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 
 
+@pytest.fixture(autouse=True)
+def _patient(patient_log: None) -> None:
+    """No test here is about a log that is away."""
+
+
 @pytest.fixture
 def migrations() -> Path:
     return MIGRATIONS

@@ -9,10 +9,11 @@ Killed anywhere, `finish` goes on: the row says whom, until the proof is there, 
 repeated. From the first step on the projector drops what arrives of these sessions. Until the
 transaction the streams are still to come, which have it; after it the projector notes another
 erasure of that session.
+
+A segment that cannot be read is noted beside whom, and written again by `finish` once it is back.
 """
 
 import asyncio
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,27 +25,23 @@ from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import OperatorFault
-from offhook.history.segments import read_manifest, without_sessions
 from offhook.jetstream.archived import ArchivedMarks
 from offhook.jetstream.retention import Retention
 from offhook.projections.retention.alone import alone
 from offhook.projections.retention.archive import Archiver
+from offhook.projections.retention.erase_segments import SegmentsLeft
 from offhook.projections.retention.rows import erase_rows
 from offhook.projections.retention.scan import Proof, Scanned, scan, wait_for_streams
-from offhook.projections.retention.segment_rows import (
-    remove_unused,
-    segment_values,
-    session_values,
-)
 from offhook.projections.retention.targets import Target
 from offhook.projections.views.database.errors import DATABASE_ERRORS, reason_of
 from offhook.projections.views.database.transactions import OpenTransaction, open_transactions
 from offhook.projections.views.progress.checkpoint import CHANNEL, ERASED_NOTICE
 from offhook.projections.views.registry import DERIVED
 from offhook.projections.views.schema.migrate import hold_off_projectors
-from offhook.projections.views.stored.archive import archive_segments, archived_sessions
+from offhook.projections.views.stored.archive import archive_segments
 from offhook.projections.views.stored.erasures import (
     IS_PENDING,
+    add_counts,
     digest_of,
     erasures,
     read_unfinished,
@@ -71,6 +68,10 @@ class Erased:
     proof: Proof
 
 
+class SegmentsUnread(OperatorFault):
+    """All is erased but in segments that cannot be read now."""
+
+
 class Eraser:
     """`stores` are the servers' store directories. `at_step` is called after each step, and `doing`
     with what is being done, often. `at_proof` is called with the proofs before it is forgotten
@@ -90,6 +91,7 @@ class Eraser:
         self._retention = Retention(client)
         self._marks = ArchivedMarks(client)
         self._archiver = Archiver(client, engine, "")
+        self._segments = SegmentsLeft(engine, at_step, doing)
         self._engine = engine
         self._stores = stores
         self._at_step = at_step
@@ -99,7 +101,10 @@ class Eraser:
         self._kept_for: Sequence[OpenTransaction] = ()
 
     async def erase(self, target: Target) -> Erased:
-        """Erase the target. Raises OperatorFault, or PassingFault: `finish` goes on."""
+        """Erase the target. Raises OperatorFault, or PassingFault: `finish` goes on.
+
+        That of a segment that cannot be read comes when the rest is erased.
+        """
         async with alone(self._engine):
             await self._require_one_version()
             await self._archiver.finish()
@@ -125,7 +130,7 @@ class Eraser:
         """Finish what was begun before, and erase what arrived for erased sessions since."""
         async with alone(self._engine):
             left = await self._roots()
-            await self._remove_unused()
+            await self._segments.remove_unused()
             async with self._engine.connect() as connection:
                 found = await connection.execute(
                     select(erasures.c.erasure_id, erasures.c.pending)
@@ -139,13 +144,21 @@ class Eraser:
             await self._archiver.finish()
             # All are carried out before one of them waits for the server's files.
             done: dict[int, tuple[Target, Sequence[str]]] = {}
+            unread: SegmentsUnread | None = None
             for row in pending:
                 target = msgspec.convert(row.pending, Target)
-                await self._go_on(row.erasure_id, target)
+                try:
+                    await self._go_on(row.erasure_id, target)
+                except SegmentsUnread as error:
+                    unread = unread or error
+                    continue
                 # The run that began it may have removed the last segment there was.
                 roots = sorted({*left, *row.pending.get("roots", ())})
                 done[row.erasure_id] = target, roots
-            return await self._proved(done)
+            proved = await self._proved(done) if done else []
+            if unread is not None:
+                raise unread
+            return proved
 
     async def _roots(self) -> list[str]:
         """Of all segments. Asked for before one goes, which may be the last one there."""
@@ -155,7 +168,7 @@ class Eraser:
 
     async def _go_on(self, erasure_id: int, target: Target) -> None:
         await self._marks.add(target.session_ids)
-        await self._leave_segments(erasure_id, target)
+        unread = await self._segments.leave(erasure_id, frozenset(target.session_ids))
         await self._leave_tables(erasure_id, target)
         await self._leave_streams(erasure_id, target)
         self._doing("waiting for transactions that may still read what was erased")
@@ -168,6 +181,11 @@ class Eraser:
                 " `offhook erase --resume --full-vacuum`"
             )
         await self._vacuum([table.name for table in DERIVED] + ["parked_sessions", "erasures"])
+        if unread:
+            raise SegmentsUnread(
+                f"erased, but not from {', '.join(unread)}, which cannot be read:"
+                f" {next(iter(unread.values()))}; once it can, run `offhook erase --resume`"
+            )
         self._at_step("done")
 
     async def _proved(self, done: Mapping[int, tuple[Target, Sequence[str]]]) -> list[Erased]:
@@ -242,82 +260,13 @@ class Eraser:
             await self._retention.delete_snapshot(session_id)
             self._at_step("a session left the streams")
 
-    async def _leave_segments(self, erasure_id: int, target: Target) -> None:
-        async with self._engine.connect() as connection:
-            found = await connection.execute(
-                select(archive_segments.c.name, archive_segments.c.root)
-                .join(archived_sessions, archived_sessions.c.segment == archive_segments.c.name)
-                .where(archived_sessions.c.session_id.in_(target.session_ids))
-                .distinct()
-            )
-            segments = found.all()
-        for number, row in enumerate(segments, start=1):
-            self._doing(f"writing segment {number:,} of {len(segments):,} without them")
-            await self._rewrite(erasure_id, row.root, row.name, frozenset(target.session_ids))
-        await self._remove_unused()
-
-    async def _remove_unused(self) -> None:
-        """The proof names those that are not there."""
-        await remove_unused(self._engine, lambda: self._at_step("a segment was removed"))
-
-    async def _rewrite(
-        self, erasure_id: int, root: str, old: str, session_ids: frozenset[str]
-    ) -> None:
-        new = f"segment-{secrets.token_hex(8)}"
-        async with self._engine.begin() as connection:
-            # As an archive run does: if this one is killed, the next removes what it wrote.
-            await connection.execute(
-                insert(archive_segments).values(
-                    name=new, root=root, begun_at=text("clock_timestamp()")
-                )
-            )
-        self._at_step("a segment was begun")
-        manifest = await asyncio.to_thread(read_manifest, root, old)
-        kept = await asyncio.to_thread(without_sessions, root, manifest, session_ids, new)
-        self._at_step("a segment was written")
-        async with self._engine.begin() as connection:
-            gone = await connection.execute(
-                archived_sessions.delete()
-                .where(
-                    archived_sessions.c.segment == old,
-                    archived_sessions.c.session_id.in_(session_ids),
-                )
-                .returning(archived_sessions.c.records)
-            )
-            records = sum(gone.scalars())
-            if kept is None:
-                await connection.execute(
-                    archive_segments.delete().where(archive_segments.c.name == new)
-                )
-            else:
-                await connection.execute(
-                    update(archive_segments)
-                    .where(archive_segments.c.name == new)
-                    .values(archived_at=text("clock_timestamp()"), **segment_values(kept))
-                )
-                for block in kept.blocks:
-                    await connection.execute(
-                        update(archived_sessions)
-                        .where(
-                            archived_sessions.c.segment == old,
-                            archived_sessions.c.session_id == block.session_id,
-                        )
-                        .values(session_values(new, block))
-                    )
-            # Its files are to be removed: see `_leave_segments`.
-            await connection.execute(
-                update(archive_segments).where(archive_segments.c.name == old).values(sessions=0)
-            )
-            await _add(connection, erasure_id, records=records, segments=1)
-        self._at_step("a segment was replaced")
-
     async def _leave_tables(self, erasure_id: int, target: Target) -> None:
         self._doing("erasing the rows")
         async with self._engine.begin() as connection:
             # A batch that is being projected may have folded these sessions.
             await hold_off_projectors(connection)
             records = await erase_rows(connection, target.session_ids)
-            await _add(connection, erasure_id, records=records)
+            await add_counts(connection, erasure_id, records=records)
             await connection.execute(
                 update(erasures)
                 .where(erasures.c.erasure_id == erasure_id)
@@ -350,15 +299,7 @@ class Eraser:
 
     async def _count(self, erasure_id: int, **counts: int) -> None:
         async with self._engine.begin() as connection:
-            await _add(connection, erasure_id, **counts)
-
-
-async def _add(connection: AsyncConnection, erasure_id: int, **counts: int) -> None:
-    await connection.execute(
-        update(erasures)
-        .where(erasures.c.erasure_id == erasure_id)
-        .values({name: erasures.c[name] + count for name, count in counts.items()})
-    )
+            await add_counts(connection, erasure_id, **counts)
 
 
 async def _keep_digests(connection: AsyncConnection, erasure_id: int, target: Target) -> None:

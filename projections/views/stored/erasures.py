@@ -20,6 +20,7 @@ from sqlalchemy import (
     func,
     select,
     text,
+    update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -73,6 +74,15 @@ async def read_unfinished(connection: AsyncConnection) -> Unfinished:
     )
     count, since = found.one()
     return Unfinished(count=count, since=since)
+
+
+async def add_counts(connection: AsyncConnection, erasure_id: int, **counts: int) -> None:
+    """Add to what the erasure has erased: `records`, `messages`, `segments`."""
+    await connection.execute(
+        update(erasures)
+        .where(erasures.c.erasure_id == erasure_id)
+        .values({name: erasures.c[name] + count for name, count in counts.items()})
+    )
 
 
 async def erase_again(connection: AsyncConnection, session_ids: Collection[str]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -12,10 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.errors import OperatorFault
 from offhook.jetstream.log import JetStreamLog
-from offhook.projections.retention import erase
+from offhook.projections.rebuild.control import cancel
+from offhook.projections.retention import erase, erase_segments
 from offhook.projections.retention.erase import Erased, Eraser
 from offhook.projections.retention.scan import Proof, scan
 from offhook.projections.retention.targets import Target
+from tests.projections.rebuild.versions import built
 from tests.projections.retention.erasing import (
     HERS,
     NAMES,
@@ -40,8 +43,11 @@ class Killed(Exception):
     """Stands for kill -9."""
 
 
-@pytest.mark.parametrize("during", ["remove_unused", "open_transactions"])
+@pytest.mark.parametrize(
+    ("module", "during"), [(erase_segments, "remove_unused"), (erase, "open_transactions")]
+)
 async def test_what_arrives_during_an_erasure_does_not_stay_in_the_streams(
+    module: ModuleType,
     during: str,
     client: Client,
     log: JetStreamLog,
@@ -53,14 +59,14 @@ async def test_what_arrives_during_an_erasure_does_not_stay_in_the_streams(
     await calls(client, log, engine)
     await archive(client, engine, tmp_path)
     target = await target_of(engine, [NAMES[0]])
-    does = getattr(erase, during)
+    does = getattr(module, during)
 
     async def does_as_it_arrives(*args: Any, **options: Any) -> Any:
         await publish(log, [late(NAMES[0])])
         await project(client, engine)
         return await does(*args, **options)
 
-    monkeypatch.setattr(erase, during, does_as_it_arrives)
+    monkeypatch.setattr(module, during, does_as_it_arrives)
     erased = await Eraser(client, engine).erase(target)
     assert erased.unfinished == (1 if during == "open_transactions" else 0)
     monkeypatch.undo()
@@ -171,6 +177,75 @@ async def test_a_segment_that_is_not_there_to_be_removed_is_named_and_removed_la
     await Eraser(client, engine, stores=stores).finish()
     assert (await scanned(engine, target, stores, root)).found == 0
     assert len(_segments(root)) == await rows_in(engine, "archive_segments")
+
+
+@pytest.mark.parametrize("fault", ["not there", "altered"])
+async def test_of_a_segment_that_cannot_be_read_all_else_is_erased_and_it_follows_once_it_can(
+    fault: str,
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    own_nats_server: NatsServer,
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "archive"
+    await calls(client, log, engine)
+    await archive(client, engine, root)
+    timeline = await timeline_of(engine, NAMES[1])
+    target = await target_of(engine, NAMES[:1])
+    stores = [own_nats_server.directory / "store"]
+    [segment] = _segments(root)
+    content = segment.read_bytes()
+    if fault == "altered":
+        segment.write_bytes(content[: len(content) // 2] + bytes(len(content) - len(content) // 2))
+    else:
+        root.rename(tmp_path / "unmounted")
+    for run in range(2):  # the erasure, and one more try
+        eraser = Eraser(client, engine, stores=stores)
+        with pytest.raises(OperatorFault, match=r"not from segment-.*: .*erase --resume`$"):
+            await (eraser.finish() if run else eraser.erase(target))
+    assert await rows_in(engine, "archive_segments") == 1
+    if fault == "altered":
+        segment.write_bytes(content)
+    else:
+        (tmp_path / "unmounted").rename(root)
+    # In the segment it is still, where nothing finds it: a version of the views does not have it.
+    left = await scanned(engine, target, stores, root)
+    assert {each.where.partition(" ")[0] for each in left.scanned if each.found} == {
+        "segments",
+        "table",
+    }
+    assert not await timeline_of(engine, NAMES[0])
+    assert (await built(engine)).identical
+    await cancel(engine)
+    # Written again for another erasure, it is without both.
+    other = await target_of(engine, NAMES[2:])
+    assert (await Eraser(client, engine, stores=stores).erase(other)).proof.found == 0
+    assert (await scanned(engine, target, stores, root)).found == 1  # whom, in table erasures
+    [erased] = await Eraser(client, engine, stores=stores).finish()
+    assert (erased.records, erased.proof.found) == (len(timeline), 0)
+    assert await timeline_of(engine, NAMES[1]) == timeline
+    assert len(_segments(root)) == await rows_in(engine, "archive_segments") == 1
+
+
+async def test_an_erasure_that_waits_for_a_segment_keeps_no_other_from_its_end(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    root = tmp_path / "archive"
+    await settled_calls(client, log, engine, NAMES[:1])
+    await archive(client, engine, root)
+    await settled_calls(client, log, engine, NAMES[1:])
+    root.rename(tmp_path / "unmounted")
+    with pytest.raises(OperatorFault, match=r"erase --resume`$"):
+        await Eraser(client, engine).erase(await target_of(engine, NAMES[:1]))
+    target = await target_of(engine, NAMES[1:2])
+    with pytest.raises(Killed):
+        await Eraser(client, engine, at_step=_kill("noted")).erase(target)
+    proved: list[Erased] = []
+    with pytest.raises(OperatorFault, match=r"erase --resume`$"):
+        await Eraser(client, engine, at_proof=proved.extend).finish()
+    assert [(each.sessions, each.unfinished) for each in proved] == [(1, 1)]
+    assert await log.read(NAMES[1]) == []
 
 
 async def test_a_proof_that_fails_loses_none_of_the_others(

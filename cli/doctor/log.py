@@ -52,7 +52,7 @@ async def examine_servers(settings: Settings, now: Now) -> Findings:
         fix = "set OFFHOOK_NATS_MONITOR_URLS to the monitoring address of every server"
         yield wrong("log", "flushes every write", "OFFHOOK_NATS_MONITOR_URLS is empty", fix)
         return
-    for server in await ask_servers(settings.nats_monitor_urls):
+    for server in await ask_servers(settings.nats_monitor_urls, TIMEOUT_S):
         if server.silent:
             fix = "see OFFHOOK_NATS_MONITOR_URLS; monitoring is `http: …` in the server's file"
             yield wrong("log", "flushes every write", server.silent, fix)

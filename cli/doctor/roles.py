@@ -20,7 +20,7 @@ async def examine_role(place: Place, check: str, url: str, name: str) -> tuple[F
     where = shown_url(url)
     fix = f"start `offhook {name}`, or give another address than {where}"
     try:
-        answer = await _get(url, "/health/ready")
+        answer = await _get(url, "/health/ready", within_s=TIMEOUT_S)
     except httpx.TimeoutException:
         found = f"{where} accepts connections but does not answer within {TIMEOUT_S:g} s"
         return wrong(
@@ -52,7 +52,7 @@ async def examine_ingress(url: str, metrics_token: str) -> Findings:
     if not is_ingress:
         return
     try:
-        metrics = await _get(url, "/metrics", token=metrics_token)
+        metrics = await _get(url, "/metrics", token=metrics_token, within_s=TIMEOUT_S)
     except httpx.TransportError:
         return  # it was there a moment ago
     if metrics.status_code == httpx.codes.UNAUTHORIZED:
@@ -124,7 +124,7 @@ async def _get(
     *,
     token: str = "",
     query: Mapping[str, str] | None = None,
-    within_s: float = TIMEOUT_S,
+    within_s: float,
 ) -> httpx.Response:
     """What a role answers. Raises httpx errors, and UnicodeEncodeError for an odd token."""
     headers = {"authorization": f"Bearer {token}"} if token else {}

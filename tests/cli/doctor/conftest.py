@@ -17,9 +17,22 @@ from offhook.jetstream.subjects import LIMITS
 from offhook.settings import Settings
 from offhook.workers.sending.rate_limits import FleetReport
 from tests.cli.carrier import KEY, Carrier, carrier
-from tests.cli.doctor.checks import (
-    PUBLIC_KEY,
-)
+from tests.cli.doctor.checks import PATIENCE_S, PUBLIC_KEY
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have whatever answers waited for, however busy the machine is."""
+    for name in (
+        "cli.doctor.carrier.TIMEOUT_S",
+        "cli.doctor.log.MONITOR_TIMEOUT_S",
+        "cli.doctor.log.TIMEOUT_S",
+        "cli.doctor.roles.TIMEOUT_S",
+        "cli.doctor.work.LISTEN_S",
+        "cli.doctor.work.TIMEOUT_S",
+        "projections.views.database.engine.CONNECT_TIMEOUT_S",
+    ):
+        monkeypatch.setattr(f"offhook.{name}", PATIENCE_S)
 
 
 @pytest.fixture(scope="package")

@@ -31,11 +31,7 @@ from offhook.jetstream.stream import (
 )
 from offhook.settings import Settings
 from tests.cli.carrier import WEBHOOKS
-from tests.cli.doctor.checks import (
-    NOBODY,
-    look,
-    only_wrong,
-)
+from tests.cli.doctor.checks import NOBODY, NOBODY_REPORTS_S, look, only_wrong
 
 
 def test_a_server_that_would_lose_writes(good: Settings) -> None:
@@ -44,7 +40,7 @@ def test_a_server_that_would_lose_writes(good: Settings) -> None:
         assert finding.check == "flushes every write"
         assert "would lose acknowledged writes" in finding.found
         assert "sync_interval: always" in finding.fix
-        found = look(replace(good, nats_url=unsafe.url))
+        found = look(replace(good, nats_url=unsafe.url), listen_s=NOBODY_REPORTS_S)
         missing = [each for each in found.values() if each.state == "wrong" and each.place == "log"]
         assert [each.check for each in missing] == ["streams"]
         assert {each.found for each in missing} == {"they do not exist"}
@@ -79,7 +75,8 @@ def test_a_compressed_stream(good: Settings, tmp_path: Path) -> None:
 
     with NatsServer(tmp_path) as server:
         asyncio.run(compress(server))
-        found = look(replace(good, nats_url=server.url))["log", f"stream {STREAM}"]
+        elsewhere = replace(good, nats_url=server.url)
+        found = look(elsewhere, listen_s=NOBODY_REPORTS_S)["log", f"stream {STREAM}"]
     assert found.found.startswith("it is compressed")
     assert found.fix == "stop every role, then offhook provision --rewrite-compressed"
 
@@ -97,7 +94,8 @@ def test_a_server_that_refuses_is_told_from_one_that_is_away(good: Settings) -> 
         refused = only_wrong(look(replace(good, nats_url=f"nats://desk:hunter1@{address}")))
         assert "Authorization Violation" in refused.found
         assert "OFFHOOK_NATS_URL: its address, user and password" in refused.fix
-        let_in = look(replace(good, nats_url=f"nats://desk:hunter2@{address}"))["log", "NATS"]
+        with_password = replace(good, nats_url=f"nats://desk:hunter2@{address}")
+        let_in = look(with_password, listen_s=NOBODY_REPORTS_S)["log", "NATS"]
     assert let_in.state == "good"
     assert let_in.found.startswith(f"nats://{address}, version ")
     assert "hunter" not in f"{away} {refused} {let_in}"
@@ -209,7 +207,7 @@ def test_each_partition_is_examined(good: Settings) -> None:
         )
         asyncio.run(provision_log(partitioned))
         asyncio.run(_without_consumer(server.url, "CALLS_1"))
-        found = look(replace(partitioned, partitions=4))
+        found = look(replace(partitioned, partitions=4), listen_s=NOBODY_REPORTS_S)
     assert found["log", "stream CALLS_0"].state == "good"
     assert found["log", "consumer CALLS_0 worker"].state == "good"
     assert found["log", "consumer CALLS_1 worker"].found == "it does not exist"

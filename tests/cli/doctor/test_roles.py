@@ -59,7 +59,10 @@ def send(running: Ingress, key: SigningKey) -> None:
     )
 
 
-def test_a_role_that_hangs_or_is_away_or_is_not_ready(good: Settings) -> None:
+def test_a_role_that_hangs_or_is_away_or_is_not_ready(
+    good: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("offhook.cli.doctor.roles.TIMEOUT_S", 5.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         hangs = f"http://127.0.0.1:{silent.getsockname()[1]}"
         found = look(good, roles=Roles(api=hangs, workers=(hangs, NOBODY), projector=hangs))

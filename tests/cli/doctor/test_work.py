@@ -14,11 +14,7 @@ from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.views.database.engine import open_database
 from offhook.settings import Settings
-from tests.cli.doctor.checks import (
-    look,
-    only_wrong,
-    purged,
-)
+from tests.cli.doctor.checks import NOBODY_REPORTS_S, look, only_wrong, purged
 
 
 async def _stored(url: str, session_id: str, age_s: float) -> None:
@@ -52,10 +48,10 @@ def test_no_worker_at_all() -> None:
     with NatsServer() as alone:
         settings = Settings(nats_url=alone.url, nats_monitor_urls=(alone.monitor_url,))
         asyncio.run(provision_log(settings))
-        heard = look(settings)["workers", "heard"]
+        heard = look(settings, listen_s=NOBODY_REPORTS_S)["workers", "heard"]
     assert (heard.state, heard.found) == (
         "wrong",
-        "no worker reported within 3 s: no call is answered",
+        "no worker reported within 0.1 s: no call is answered",
     )
 
 

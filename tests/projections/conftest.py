@@ -14,6 +14,7 @@ from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
 from offhook.projections.views.database.engine import open_database
+from tests.projections.story import TIMEOUT_S
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 
@@ -64,6 +65,22 @@ async def client(own_nats_server: NatsServer, partitions: int) -> AsyncIterator[
     await provision(client, [own_nats_server.monitor_url], partitions=partitions)
     yield client
     await close(client)
+
+
+@pytest.fixture
+def patient_projector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a projector go on after a busy machine kept it, or a server, from working for seconds.
+
+    It would count a restart otherwise, as it should.
+    """
+    for name in (
+        "projector.project.IDLE_IN_TRANSACTION_S",
+        "projector.leases.EXPIRES_S",
+        "projector.deliveries.API_TIMEOUT_S",
+        "projector.deliveries.ON_THE_WAY_S",
+        "views.database.engine.CONNECT_TIMEOUT_S",
+    ):
+        monkeypatch.setattr(f"offhook.projections.{name}", TIMEOUT_S)
 
 
 @pytest.fixture

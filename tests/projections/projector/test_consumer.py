@@ -106,6 +106,7 @@ async def test_a_log_that_lost_records_is_refused(
         await Projector(client, engine).run(asyncio.Event())
 
 
+@pytest.mark.usefixtures("patient_projector")
 async def test_a_purged_record_leaves_a_hole_that_stops_nothing(
     client: Client, log: JetStreamLog, engine: AsyncEngine
 ) -> None:

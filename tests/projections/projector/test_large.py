@@ -1,5 +1,6 @@
 """Many of the largest records in a row: more than a client, or a statement, holds at once."""
 
+import pytest
 from nats.aio.client import Client
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,6 +17,7 @@ HELD_BYTES_MAX = 128 * 1024 * 1024
 RECORDS = HELD_BYTES_MAX // len(TEXT) + 1
 
 
+@pytest.mark.usefixtures("patient_projector")
 async def test_many_of_the_largest_records_in_a_row_are_projected(
     client: Client, log: JetStreamLog, engine: AsyncEngine
 ) -> None:

@@ -89,6 +89,7 @@ async def test_a_session_that_can_be_read_again_is_healed_at_the_next_start(
     assert await stored_views(engine) == await cold_views(log, ["s"])
 
 
+@pytest.mark.usefixtures("patient_projector")
 async def test_values_that_postgres_refuses_park_only_their_session(
     client: Client, log: JetStreamLog, engine: AsyncEngine
 ) -> None:

@@ -227,6 +227,7 @@ async def test_state_at_every_position_of_random_sessions_equals_a_cold_fold(
             assert await stored_views(engine) == await cold_views(log, names), f"record {at}"
 
 
+@pytest.mark.usefixtures("patient_projector")
 async def test_a_parked_session_harms_no_other_and_is_healed_when_its_partition_is_opened(
     client: Client, log: JetStreamLog, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from nats.aio.client import Client
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -42,6 +43,7 @@ from tests.projections.story import (
 )
 
 
+@pytest.mark.usefixtures("patient_projector")
 async def test_views_are_the_fold_of_the_log(
     client: Client, log: JetStreamLog, engine: AsyncEngine
 ) -> None:

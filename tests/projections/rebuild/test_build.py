@@ -189,6 +189,7 @@ def test_code_that_a_worker_runs_is_in_the_fingerprint() -> None:
     assert left_out == {"process", "history"}  # event loops, and how segments are stored
 
 
+@pytest.mark.usefixtures("patient_projector")
 async def test_the_projector_and_the_calls_go_on_meanwhile(
     client: Client, log: JetStreamLog, engine: AsyncEngine
 ) -> None:

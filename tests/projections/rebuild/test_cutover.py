@@ -48,6 +48,7 @@ WAITING_BATCHES = (
 )
 
 
+@pytest.mark.usefixtures("patient_projector")
 async def test_under_load_no_query_fails_and_none_is_stale(
     client: Client, log: JetStreamLog, engine: AsyncEngine
 ) -> None:

@@ -225,6 +225,7 @@ def test_calls_are_followed_until_ctrl_c(stack: Stack, tmp_path: Path) -> None:
             f"{stack.addresses['api']}/v2/calls/{call['call_control_id']}/actions/hangup",
             json={},
             headers={"authorization": f"Bearer {stack.token}"},
+            timeout=60,
         ).raise_for_status()
         while seen[-1]["status"] != "ended":
             seen.append(json.loads(following.stdout.readline()))

@@ -84,7 +84,8 @@ def test_a_call_whose_webhooks_are_odd_is_followed_to_its_end(tmp_path: Path) ->
         other = session_id_from("other-1")
         assert len(get(stack, f"/sessions/{other}/timeline")["data"]) == 2
         assert get(stack, f"/sessions/{other}", status=404)["errors"]
-        metrics = httpx.get(f"{stack.url_of('ingress')}/metrics", trust_env=False).text
+        url = f"{stack.url_of('ingress')}/metrics"
+        metrics = httpx.get(url, timeout=DEADLINE_S, trust_env=False).text
     for oddity, count in (("no_call", 3), ("no_id", 2), ("not_json", 2), ("no_event", 1)):
         assert f'offhook_webhooks_odd_total{{oddity="{oddity}"}} {count}.0' in metrics
 

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from offhook.api.console.app import console
 from offhook.api.console.sign_in import local_path
 from tests.api.console.conftest import signed_in
-from tests.api.stack import ADMIN, READER, Stack
+from tests.api.stack import ADMIN, DEADLINE_S, READER, Stack
 
 OURS = {"x-offhook-console": "1", "sec-fetch-site": "same-origin"}
 
@@ -57,6 +57,7 @@ def at_console(stack: Stack, token: str = ADMIN, **headers: str) -> httpx.AsyncC
         base_url=f"{stack.api_url}/console",
         cookies={"offhook_token": token},
         headers=headers,
+        timeout=DEADLINE_S,
         trust_env=False,
     )
 
@@ -145,14 +146,14 @@ async def test_our_own_page_may_send_what_the_token_may(stack: Stack) -> None:
 
 
 async def test_without_a_cookie_there_is_nothing(stack: Stack) -> None:
-    async with httpx.AsyncClient(base_url=stack.api_url, trust_env=False) as http:
+    async with stack.http(None) as http:
         assert (await http.get("/console/api/whoami")).status_code == 401
         assert (await http.get("/console/")).status_code == 303
         assert (await http.get("/console/api/console/")).status_code == 401
 
 
 async def test_no_other_page_may_frame_it_or_load_from_elsewhere(stack: Stack) -> None:
-    async with httpx.AsyncClient(base_url=stack.api_url, trust_env=False) as http:
+    async with stack.http(None) as http:
         response = await http.get("/console/sign-in")
     policy = response.headers["content-security-policy"]
     assert "frame-ancestors 'none'" in policy

@@ -55,12 +55,12 @@ async def engine(postgres_server: PostgresServer, migrated: str) -> AsyncIterato
 
 
 @asynccontextmanager
-async def streaming(engine: Engine, **more: Any) -> AsyncIterator[Live]:
-    """The streams of an API, which must be done by DEADLINE_S."""
+async def streaming(engine: Engine, heartbeat_s: float = DEADLINE_S) -> AsyncIterator[Live]:
+    """The streams of an API, which must be done by DEADLINE_S: without heartbeats in between."""
     async with (
         asyncio.timeout(DEADLINE_S),
         PositionWatch(engine) as watch,
-        Live(engine, watch, partitions=4, **more) as live,
+        Live(engine, watch, partitions=4, heartbeat_s=heartbeat_s) as live,
     ):
         yield live
 

@@ -30,7 +30,8 @@ LATE = "+12025550152"
 UNAVAILABLE = "+12025550153"
 LIMITED = "+12025550159"
 DIAL = {"to": FRIEND, "from": OURS, "connection_id": "1"}
-HURRIED_S = 2.0
+HURRIED_S = 5.0
+"""Long enough for all but the carrier's answer."""
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from offhook.codec.facts import encoded_webhook
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from tests.api.recorder import Recorder
-from tests.api.stack import FRIEND, OURS, READER, Stack, sdk_at, until
+from tests.api.stack import DEADLINE_S, FRIEND, OURS, READER, Stack, sdk_at, until
 
 MANY = 261
 LONG_AGO = datetime(2021, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
@@ -48,6 +48,7 @@ async def heard(stack: Stack, webhooks: list[dict[str, Any]]) -> None:
                 each["data"]["payload"]["call_session_id"],
                 "in",
                 encoded_webhook(json.dumps(each).encode(), each["data"]["id"]),
+                timeout_s=DEADLINE_S,
             )
             for each in webhooks
         )

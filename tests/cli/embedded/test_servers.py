@@ -19,10 +19,12 @@ from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.errors import OperatorFault, PartMissing
 
+DEADLINE_S = 60
+
 
 async def publish(server: NatsServer, count: int) -> None:
-    client = await nats.connect(server.url)
-    log = client.jetstream()
+    client = await nats.connect(server.url, connect_timeout=DEADLINE_S)
+    log = client.jetstream(timeout=DEADLINE_S)
     await log.add_stream(StreamConfig(name="KEPT", subjects=["kept"]))
     for number in range(count):
         await log.publish("kept", str(number).encode())
@@ -30,8 +32,8 @@ async def publish(server: NatsServer, count: int) -> None:
 
 
 async def count_kept(server: NatsServer) -> int:
-    client = await nats.connect(server.url)
-    info = await client.jetstream().stream_info("KEPT")
+    client = await nats.connect(server.url, connect_timeout=DEADLINE_S)
+    info = await client.jetstream(timeout=DEADLINE_S).stream_info("KEPT")
     await client.close()
     return info.state.messages
 

@@ -64,6 +64,7 @@ def worker(settings: Settings, carrier_url: str, log: Path) -> Iterator[None]:
         flows=("tests.whole.flows:answer_then_transfer",),
         carrier_url=carrier_url,
         carrier_key="stub",
+        carrier_timeout_s=TIMEOUT_S,  # the stub counts each attempt
     )
     env = {**os.environ, **environment_from(theirs), "PYTHONPATH": "."}
     process = Forked(run_room, ["workers"], env, log)

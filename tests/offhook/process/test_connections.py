@@ -123,12 +123,6 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "CONNECTIONS_MAX", ROOM)
 
 
-@pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "REQUEST_S", 0.3)
-    monkeypatch.setattr(connections, "KEEP_ALIVE_S", 1.0)
-
-
 @pytest.mark.parametrize("half", [b"", HALF_HEADER, HALF_BODY], ids=["silent", "header", "body"])
 async def test_half_requests_do_not_keep_anybody_out(half: bytes) -> None:
     async with serving() as server:
@@ -178,8 +172,11 @@ async def test_a_new_one_is_closed_where_all_are_working() -> None:
         assert await server.get() == 200
 
 
-@pytest.mark.usefixtures("hurried")
-async def test_time_runs_out_for_half_a_request_and_for_an_answer_that_nobody_reads() -> None:
+async def test_time_runs_out_for_half_a_request_and_for_an_answer_that_nobody_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "REQUEST_S", 2.0)
+    monkeypatch.setattr(connections, "KEEP_ALIVE_S", 3.0)  # so that the silent one is the last
     async with serving() as server:
         in_header = await server.connect(HALF_HEADER)
         in_body = await server.connect(HALF_BODY)
@@ -200,8 +197,9 @@ async def test_time_runs_out_for_half_a_request_and_for_an_answer_that_nobody_re
         assert await server.get() == 200
 
 
-@pytest.mark.usefixtures("hurried")
-async def test_an_answer_may_take_its_time() -> None:
+async def test_an_answer_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "REQUEST_S", 0.3)
+    monkeypatch.setattr(connections, "KEEP_ALIVE_S", 1.0)
     async with serving() as server:
         raw = await server.connect(GET.replace(b"quick", b"held"))
         await asyncio.sleep(2.5)  # past every limit, and two looks at them

@@ -56,7 +56,8 @@ async def test_an_endless_answer_ends_at_the_signal() -> None:
     port = free_port()
     async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
         group.create_task(serve(endless, host="127.0.0.1", port=port, on_exit=stopping.set))
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+        url = f"http://127.0.0.1:{port}"
+        async with httpx.AsyncClient(base_url=url, timeout=DEADLINE_S) as http:
             while True:
                 try:
                     async with http.stream("GET", "/") as response:

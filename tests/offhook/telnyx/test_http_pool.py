@@ -119,11 +119,11 @@ async def test_a_request_that_gets_no_connection_in_time_is_certainly_not_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(client, "CONNECTIONS_MAX", 2)
-    async with serving() as server, Carrier(base_url=server.url, key="K", timeout_s=2) as telnyx:
+    async with serving() as server, Carrier(base_url=server.url, key="K", timeout_s=6) as telnyx:
         server.answers.clear()
         outcomes = await asyncio.gather(*(telnyx.send(DIAL) for _ in range(3)))
         assert outcomes[2] == NoAnswer(
-            detail="PoolTimeout: all 2 connections were in use for 1 s", maybe_taken=False
+            detail="PoolTimeout: all 2 connections were in use for 3 s", maybe_taken=False
         )
         assert len(server.requests) == 2
         server.answers.set()

@@ -56,6 +56,8 @@ async def test_killed_between_writing_and_committing(
             await holding.execute(text("select seq from checkpoint for update"))
             with process(own_nats_server, database_url, plain_in_a_row_min):
                 await blocked(engine, "checkpoint as c")
+            # Or Postgres would complete the statement, and may commit it, before it notices.
+            await holding.execute(_END_BLOCKED, {"timeout_ms": int(TIMEOUT_S * 1000)})
             await holding.rollback()
         assert await checkpoint_seq(engine) == before
     await publish(log, entries[2 * third :])
@@ -140,6 +142,13 @@ async def test_a_commit_whose_answer_was_lost(
             await caught_up(client, engine)
     assert lost > 0
     assert await stored_views(engine) == await cold_views(log, ["s"])
+
+
+_END_BLOCKED = text(
+    "select pg_terminate_backend(pid, :timeout_ms) from pg_stat_activity"
+    " where datname = current_database() and wait_event_type = 'Lock'"
+    " and query like '%checkpoint as c%' and pid <> pg_backend_pid()"
+)
 
 
 async def _moved_from(engine: AsyncEngine, seq: int, publishing: "asyncio.Task[None]") -> None:

@@ -80,7 +80,8 @@ async def test_a_session_that_can_be_read_again_is_healed_at_the_next_start(
         patched.setattr("offhook.projections.projector.folding.rows_of", refuse)
         async with projecting(Projector(client, engine)):
             await caught_up(client, engine)
-        assert await attempts_by_session(engine) == {"s": 1}
+        # So often as its records came in several batches.
+        assert (await attempts_by_session(engine)).keys() == {"s"}
     async with projecting(Projector(client, engine)) as projector:
         async with asyncio.timeout(TIMEOUT_S):
             while not projector.progress.active:  # noqa: ASYNC110

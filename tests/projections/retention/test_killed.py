@@ -163,9 +163,7 @@ class _Runs:
             process.kill()
         status = await asyncio.to_thread(process.wait)
         assert status in (0, -9), self._log.read_text()
-        async with asyncio.timeout(TIMEOUT_S):
-            while await _value(self._engine, _CONNECTED):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await self._disconnected()
         ended = "ended before" if status == 0 else await self._state()
         command = f"{words[0]} --resume" if "--resume" in words else words[0]
         self.states[f"{command}: {ended}"] += 1
@@ -179,6 +177,7 @@ class _Runs:
                 await asyncio.sleep(0.005)
         process.kill()
         await asyncio.to_thread(process.wait)
+        await self._disconnected()
 
     async def finished(self, *words: str) -> None:
         before = self._log.stat().st_size
@@ -191,6 +190,12 @@ class _Runs:
             await asyncio.to_thread(self._server.stop)
             await asyncio.to_thread(self._server.start)
         assert await asyncio.to_thread(process.wait) == 0, self._log.read_text()
+
+    async def _disconnected(self) -> None:
+        """Wait until Postgres has noticed that the process was killed."""
+        async with asyncio.timeout(TIMEOUT_S):
+            while await _value(self._engine, _CONNECTED):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
     def _start(self, *words: str) -> Forked:
         run = archive_later if words[0] == "archive" else run_offhook

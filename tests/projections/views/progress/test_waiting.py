@@ -85,7 +85,7 @@ async def test_a_watch_survives_a_connection_that_breaks_before_it_listens(
         await publish(log, call("a"))
         wanted = await last_seq(client)
         assert await watch.wait_for(wanted, TIMEOUT_S) == wanted
-    assert broken == 2
+    assert broken >= 2
 
 
 async def test_the_checkpoint_tells_how_far_and_how_fast(

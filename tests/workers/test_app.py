@@ -1,7 +1,6 @@
 """A worker process on a real log: how it starts, drains, and ends when it cannot go on."""
 
 import asyncio
-import dataclasses
 import json
 import os
 import signal
@@ -39,6 +38,8 @@ from tests.workers.run_worker import (
 
 END_TIMEOUT_S = 120.0
 PARTITIONS = 4
+PATIENT = consumer_configs()[0].evolve(ack_wait=2 * END_TIMEOUT_S)
+"""What is neither acknowledged nor given back comes again only after the test has given up."""
 FLOW = "tests.whole.flows:answer_then_transfer"
 
 
@@ -134,6 +135,8 @@ async def test_a_worker_that_ends_in_order_finishes_what_it_sent_and_takes_nothi
 ) -> None:
     log = JetStreamLog(client)
     first, late = Caller(), Caller()
+    for caller in (first, late):
+        await client.jetstream().add_consumer(stream_for(caller), PATIENT)
     reports = await client.subscribe(LIMITS)
     async with stub_carrier(free_port, delay_s=0) as carrier:
         with worker(nats, free_port, tmp_path / "log") as process:
@@ -165,10 +168,8 @@ async def test_a_worker_that_ends_in_order_finishes_what_it_sent_and_takes_nothi
 async def test_a_worker_that_ends_gives_back_what_was_on_its_way_to_it(
     client: Client, nats: GuardedNats, free_port: int, tmp_path: Path
 ) -> None:
-    # What it does not give back comes again only after the test has given up.
-    patient = dataclasses.replace(consumer_configs()[0], ack_wait=2 * END_TIMEOUT_S)
     caller = Caller()
-    await client.jetstream().add_consumer(stream_for(caller), patient)
+    await client.jetstream().add_consumer(stream_for(caller), PATIENT)
     log_path = tmp_path / "log"
     async with stub_carrier(free_port, delay_s=0):
         with worker(nats, free_port, log_path, run_late_worker) as process:

@@ -71,10 +71,12 @@ async def sent(client: Client) -> None:
 
 
 async def test_a_worker_that_is_gone_is_told_apart_from_one_that_is_frozen(
-    server: NatsServer, client: Client
+    server: NatsServer, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     others = OtherWorkers(client)
-    assert await others.hand_over("w2", "s", []) is HandoverAnswer.GONE
+    with monkeypatch.context() as patched:
+        patched.setattr(handover, "ANSWER_S", TIMEOUT_S)
+        assert await others.hand_over("w2", "s", []) is HandoverAnswer.GONE
 
     async def frozen(message: Msg) -> None: ...
 
@@ -97,7 +99,7 @@ async def test_a_worker_without_the_session_and_without_room_leaves_it_to_who_as
 
 
 async def test_after_a_reconnection_a_worker_that_is_missing_may_be_reconnecting(
-    server: NatsServer, client: Client
+    server: NatsServer, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
     others = OtherWorkers(client, clock=lambda: now)
@@ -108,6 +110,7 @@ async def test_after_a_reconnection_a_worker_that_is_missing_may_be_reconnecting
             await asyncio.sleep(0.01)
         while not client.is_connected or others._reconnected_at != now:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+    monkeypatch.setattr(handover, "ANSWER_S", TIMEOUT_S)
     assert await others.hand_over("w2", "s", []) is HandoverAnswer.SILENT
     now += RECONNECTING_S
     assert await others.hand_over("w2", "s", []) is HandoverAnswer.GONE

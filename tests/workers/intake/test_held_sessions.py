@@ -1,12 +1,13 @@
 """The dispatcher, while another worker has a session's lease."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from offhook.workers.intake import dispatcher as module
-from offhook.workers.intake.dispatcher import HANDED_OVER_S
 from offhook.workers.intake.handover import HandoverAnswer
+from offhook.workers.sessions.settle import HeldElsewhere
 from tests.workers.intake.dispatching import (
     DRAIN_S,
     HELD,
@@ -15,6 +16,8 @@ from tests.workers.intake.dispatching import (
     until,
     until_answered,
 )
+
+LONG_S = 600.0
 
 
 async def test_a_held_session_is_handed_to_its_worker_and_kept_and_looked_at_again(
@@ -33,6 +36,13 @@ async def test_a_held_session_is_handed_to_its_worker_and_kept_and_looked_at_aga
     assert bench.settler.voids == []
 
 
+@pytest.fixture
+def held_for_long(monkeypatch: pytest.MonkeyPatch) -> HeldElsewhere:
+    """The session is not looked at again while the test runs, unless there is news."""
+    monkeypatch.setattr(module, "HANDED_OVER_S", LONG_S)
+    return replace(HELD, for_s=2 * LONG_S)
+
+
 async def test_while_another_worker_holds_a_session_its_place_is_free() -> None:
     bench = Bench(slots_max=1)
     bench.settler.script["s"] = [HELD]
@@ -43,9 +53,11 @@ async def test_while_another_worker_holds_a_session_its_place_is_free() -> None:
     assert other.answers == ["ack"]
 
 
-async def test_news_for_a_session_held_elsewhere_are_handed_over_at_once() -> None:
+async def test_news_for_a_session_held_elsewhere_are_handed_over_at_once(
+    held_for_long: HeldElsewhere,
+) -> None:
     bench = Bench()
-    bench.settler.script["s"] = [HELD, HELD]
+    bench.settler.script["s"] = [held_for_long, replace(HELD, for_s=0.01)]
     first = await bench.take(seq=1)
     await until(lambda: len(bench.handed_over) == 1)
     second = await bench.take(seq=2)
@@ -97,23 +109,25 @@ async def test_a_delivery_taken_from_another_worker_is_settled_and_answered_here
 
 
 async def test_no_more_deliveries_are_kept_for_others_than_there_is_room_for(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, held_for_long: HeldElsewhere
 ) -> None:
     monkeypatch.setattr(module, "HANDED_OVER_MAX", 1)
     bench = Bench()
-    bench.settler.script = {"a": [HELD], "b": [HELD]}
+    bench.settler.script = {"a": [held_for_long], "b": [held_for_long]}
     kept = await bench.take("a")
     await until(lambda: bench.handed_over)
     given_back = await bench.take("b")
     await until_answered(given_back)
-    assert given_back.answers == [HANDED_OVER_S]
+    assert given_back.answers == [LONG_S]
     assert kept.answers == []
     await bench.dispatcher.drain(DRAIN_S)
 
 
-async def test_draining_gives_back_what_waits_for_another_worker() -> None:
+async def test_draining_gives_back_what_waits_for_another_worker(
+    held_for_long: HeldElsewhere,
+) -> None:
     bench = Bench()
-    bench.settler.script["s"] = [HELD]
+    bench.settler.script["s"] = [held_for_long]
     delivery = await bench.take()
     await until(lambda: bench.handed_over)
     await bench.dispatcher.drain(DRAIN_S)

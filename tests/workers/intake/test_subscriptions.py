@@ -10,6 +10,7 @@ from offhook.cli.embedded.nats_server import NatsServer
 from offhook.jetstream.client.broker import Broker
 from offhook.jetstream.client.connection import client_options
 from offhook.jetstream.provisioning.provision import provision
+from offhook.jetstream.stream import STREAM, consumer_configs
 from offhook.jetstream.subjects import subject_of
 from offhook.workers.intake.consumer import BoundConsumers
 from offhook.workers.intake.delivery import Delivery
@@ -47,6 +48,9 @@ async def test_a_delivery_is_freed_without_the_garbage_collector() -> None:
         broker = Broker(**client_options(server.url, "test"), logger=None, apply_types=False)
         client = await broker.connect()
         await provision(client, [server.monitor_url], partitions=1)
+        # On a busy machine what is not acknowledged yet is not delivered again.
+        patient = consumer_configs()[0].evolve(ack_wait=TIMEOUT_S)
+        await client.jetstream().add_consumer(STREAM, patient)
         taker = Taker()
         broker.config.connection_state.connect(client, BoundConsumers(client, lambda: COUNT))
         subscribe(broker, taker, taker, "w", 1)  # type: ignore[arg-type]

@@ -21,6 +21,9 @@ SERVE = """
 import asyncio, os
 from offhook.settings import settings_from
 from offhook.simulator.app import run
+from offhook.simulator.http import application
+from offhook.simulator.webhooks import sender
+application.DRAIN_S = sender.TIMEOUT_S = 60.0
 asyncio.run(run(settings_from(os.environ)))
 """
 

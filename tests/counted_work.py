@@ -1,5 +1,6 @@
 """How much work something does: counted, not timed, so that a busy machine changes nothing."""
 
+import gc
 import sys
 import tracemalloc
 from collections.abc import Callable
@@ -15,23 +16,35 @@ class Work(NamedTuple):
 
 def work_of(do: Callable[[], object]) -> Work:
     """What it takes to do that once. Do it once before, for what is only done the first time."""
+    gc.collect()
+    gc.disable()  # a collection runs the finalizers of others
+    try:
+        return Work(peak_bytes=_peak_of(do), calls=_calls_of(do))
+    finally:
+        gc.enable()
+
+
+def _peak_of(do: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        do()
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+
+def _calls_of(do: Callable[[], object]) -> int:
     calls = 0
 
     def count(frame: Any, event: str, argument: Any) -> None:
         nonlocal calls
         calls += event in ("call", "c_call")
 
-    tracemalloc.start()
-    try:
-        before = tracemalloc.get_traced_memory()[0]
-        tracemalloc.reset_peak()
-        do()
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
     sys.setprofile(count)
     try:
         do()
     finally:
         sys.setprofile(None)
-    return Work(calls=calls, peak_bytes=peak - before)
+    return calls

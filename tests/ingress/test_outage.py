@@ -232,11 +232,11 @@ async def test_a_full_store_is_told_in_the_answer_by_readiness_and_in_the_metric
             async with httpx.AsyncClient(
                 base_url=running.url, trust_env=False, timeout=PATIENCE_S
             ) as http:
-                for _ in range(5):
-                    answer = await post(http, body_of(text="x" * 90_000))
-                    if answer.status_code != 200:
-                        break
                 said = "insufficient resources (code 503, err_code 10023)"
+                for _ in range(50):  # one may only be slow
+                    answer = await post(http, body_of(text="x" * 90_000))
+                    if said in answer.text:
+                        break
                 assert (answer.status_code, said in answer.text) == (503, True), answer.text
 
                 async def is_red() -> bool:

@@ -178,7 +178,7 @@ async def test_a_request_that_gets_lost_is_sent_again(
         pull = await opened(client)
     await publish(client, "a")
     assert await taken(pull, 1) == ["a"]
-    assert len(lost) == 1
+    assert lost
     assert time.monotonic() - started > LOST_AFTER_S / 2, "the first request was not lost"
     await pull.close()
 

@@ -17,8 +17,10 @@ that size:
     complete   whether views, archive and log have exactly the sessions that they should
 
 The server remembers ids of messages for a second here instead of ten minutes, as if old sessions
-had been stored earlier than that. Go keeps a part of the most memory that a process ever took: so
-that every size has had the same, a portion is in the log, and deleted, before the roles start.
+had been stored earlier than that. Go keeps a part of the most memory that a process ever took, and
+PostgreSQL all of its buffers once they are used. So that every size has had the same, a portion is
+in the log, and deleted, and a table as large as the buffers is in the database, before the roles
+start.
 """
 
 import argparse
@@ -185,6 +187,7 @@ async def _installation(  # type: ignore[no-untyped-def]
             js = client.jetstream()
             await _take_as_much_as_a_portion(js, nats.url, partitions, portion)
             await asyncio.to_thread(prepare, settings)
+            await _use_all_buffers(settings.postgres_url)
             for stream in streams_of(partitions):
                 config = (await js.stream_info(stream)).config
                 await js.update_stream(config.evolve(duplicate_window=1))
@@ -222,6 +225,24 @@ async def _take_as_much_as_a_portion(
     for numbers in _chunks(0, portion):
         await _send(url, numbers, (0, 4, 5, 6), _BEGAN)
     await js.delete_stream(stream)
+
+
+async def _use_all_buffers(url: str) -> None:
+    """Of PostgreSQL, which has 128 MB by default; a row takes a page of 8 kB.
+
+    A page counts once a process that goes on has used it: the checkpointer.
+    """
+    engine = open_database(url)
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        for statement in (
+            "create table filling (content text storage plain)",
+            "insert into filling select repeat('x', 8000) from generate_series(1, 20000)",
+            "checkpoint",
+            "drop table filling",
+        ):
+            await connection.execute(text(statement))
+    await engine.dispose()
 
 
 async def _append_old(running: Installation, first: int, until: int) -> None:

@@ -6,8 +6,9 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -18,6 +19,7 @@ from offhook.events import (
     CallInitiated,
     CommandAttempted,
     CommandSucceeded,
+    Decided,
     WebhookReceived,
 )
 from offhook.jetstream.log import EventLog
@@ -33,36 +35,35 @@ SETTLED_S = 180.0
 TRY_S = 2.0
 """How long a worker waits for the carrier; a lease is a little longer."""
 
+HELD = 3
+"""Calls of a worker when it is frozen."""
+
 LONG_TRY_S = 100.0
 """Far longer than calls wait for anything else, even on a slow machine."""
 
 
 @pytest.fixture(scope="module")
-def carrier_port() -> int:
-    return free_ports.free_port()
-
-
-@pytest.fixture(scope="module")
-def stack(carrier_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One for the tests that leave it both of its workers."""
     directory: Path = tmp_path_factory.mktemp("stack")
-    with stack_around(carrier_port, directory, TRY_S) as stack:
+    with stack_around(directory, TRY_S) as stack:
         yield stack
 
 
 @pytest.fixture(scope="module")
-def patient_stack(carrier_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def patient_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """With workers that wait long for the carrier, for tests that take one away."""
     directory: Path = tmp_path_factory.mktemp("patient")
-    with stack_around(carrier_port, directory, LONG_TRY_S) as stack:
+    with stack_around(directory, LONG_TRY_S) as stack:
         yield stack
 
 
 @contextmanager
-def stack_around(carrier_port: int, directory: Path, try_s: float) -> Iterator[Stack]:
+def stack_around(directory: Path, try_s: float) -> Iterator[Stack]:
+    """With a port for its carrier that no other stack's workers know."""
     settings = Settings(
         flows=("tests.whole.flows:answer_then_transfer",),
-        carrier_url=f"http://127.0.0.1:{carrier_port}/v2",
+        carrier_url=f"http://127.0.0.1:{free_ports.free_port()}/v2",
         carrier_key="stub",
         carrier_timeout_s=try_s,
     )
@@ -70,13 +71,19 @@ def stack_around(carrier_port: int, directory: Path, try_s: float) -> Iterator[S
         yield stack
 
 
-async def test_two_events_within_20_ms_are_settled_in_order_and_once(
-    stack: Stack, carrier_port: int
-) -> None:
+def carrier_of(stack: Stack, delay_s: float) -> AbstractAsyncContextManager[StubCarrier]:
+    """To be left once all is settled: what a worker sends later comes to the next test's."""
+    port = urlsplit(stack.settings.carrier_url).port
+    assert port is not None
+    return stub_carrier(port, delay_s)
+
+
+async def test_two_events_within_20_ms_are_settled_in_order_and_once(stack: Stack) -> None:
     callers = [Caller() for _ in range(PAIRS)]
     async with (
-        stub_carrier(carrier_port, delay_s=0.05) as carrier,
+        carrier_of(stack, delay_s=0.05) as carrier,
         httpx.AsyncClient(timeout=60) as http,
+        log_at(stack.nats.url) as log,
     ):
         handed_over = -await _counter(http, stack, "offhook_handed_over_total")
         for caller in callers:
@@ -85,10 +92,9 @@ async def test_two_events_within_20_ms_are_settled_in_order_and_once(
                 _after(0.002, post(http, stack, caller.answered())),
             )
         await _until_commands(carrier, 2 * PAIRS)
+        await _until_settled(log, callers, commands=2)
         legs = carrier.by_leg()
         handed_over += await _counter(http, stack, "offhook_handed_over_total")
-
-    async with log_at(stack.nats.url) as log:
         for caller in callers:
             sent = [command.operation for command in legs[caller.call_control_id]]
             assert sent == await _wanted(log, caller)
@@ -97,14 +103,13 @@ async def test_two_events_within_20_ms_are_settled_in_order_and_once(
     assert handed_over > 0, "no pair ever met at two workers: the test has tested nothing"
 
 
-async def test_a_worker_may_join_and_leave_while_calls_run(
-    patient_stack: Stack, carrier_port: int
-) -> None:
+async def test_a_worker_may_join_and_leave_while_calls_run(patient_stack: Stack) -> None:
     stack = patient_stack
     callers = [Caller() for _ in range(60)]
     async with (
-        stub_carrier(carrier_port, delay_s=0.1) as carrier,
+        carrier_of(stack, delay_s=0.1) as carrier,
         httpx.AsyncClient(timeout=60) as http,
+        log_at(stack.nats.url) as log,
     ):
         for number, caller in enumerate(callers):
             await post(http, stack, caller.initiated())
@@ -113,23 +118,23 @@ async def test_a_worker_may_join_and_leave_while_calls_run(
             if number == 40:
                 await asyncio.to_thread(stack.stop, "worker-1")
         await _until_commands(carrier, len(callers))
-
-    assert len(carrier.by_leg()) == len(callers)
-    async with log_at(stack.nats.url) as log:
+        await _until_settled(log, callers)
         tried_again = await _tried_again(log, callers)
     assert _sent_again(carrier) <= Counter(command_id for command_id, _ in tried_again)
+    assert len(carrier.by_leg()) == len(callers)
     assert "taken over" not in {why for _, why in tried_again}, "a worker left what it had begun"
 
 
 async def test_the_lease_of_a_killed_worker_is_not_waited_out_and_nothing_is_doubled(
-    patient_stack: Stack, carrier_port: int
+    patient_stack: Stack,
 ) -> None:
     stack = patient_stack
     callers = [Caller() for _ in range(60)]
     posted_at: dict[str, float] = {}
     async with (
-        stub_carrier(carrier_port, delay_s=0.3) as carrier,
+        carrier_of(stack, delay_s=0.3) as carrier,
         httpx.AsyncClient(timeout=60) as http,
+        log_at(stack.nats.url) as log,
     ):
         for number, caller in enumerate(callers):
             posted_at[caller.call_control_id] = time.time()
@@ -139,6 +144,7 @@ async def test_the_lease_of_a_killed_worker_is_not_waited_out_and_nothing_is_dou
                 stack.kill("worker-2")
         assert "worker-2" not in stack.processes, "the worker held nothing"
         await _until_commands(carrier, len(callers), timeout_s=LONG_TRY_S)
+        await _until_settled(log, callers)
 
     _assert_each_is_answered_once(carrier, callers)
     # A command on its way when its worker died goes out again, with the same id.
@@ -147,29 +153,34 @@ async def test_the_lease_of_a_killed_worker_is_not_waited_out_and_nothing_is_dou
 
 
 async def test_a_frozen_worker_is_taken_over_and_harms_nothing_when_it_goes_on(
-    stack: Stack, carrier_port: int
+    stack: Stack,
 ) -> None:
     callers = [Caller() for _ in range(60)]
     async with (
-        stub_carrier(carrier_port, delay_s=0.3) as carrier,
+        carrier_of(stack, delay_s=0.3) as carrier,
         httpx.AsyncClient(timeout=60) as http,
+        log_at(stack.nats.url) as log,
     ):
         frozen = stack.processes["worker-1"]
-        is_frozen = False
+        held = 0  # by the worker to be frozen
         for number, caller in enumerate(callers):
+            is_time = number >= len(callers) // 2 and held < HELD
+            if is_time:
+                carrier.is_answering.clear()
             await post(http, stack, caller.initiated())
-            is_time = number >= len(callers) // 2 and not is_frozen
-            if is_time and await _lanes(http, stack, "worker-1") > 0:
-                frozen.send_signal(signal.SIGSTOP)
-                is_frozen = True
-        assert is_frozen, "the worker held nothing"
-        async with log_at(stack.nats.url) as log:
-            await _until_settled(log, callers)
-            before = [await log.read(caller.session_id) for caller in callers]
-            frozen.send_signal(signal.SIGCONT)
-            await asyncio.sleep(ACK_WAIT_S + 1)
-            assert [await log.read(caller.session_id) for caller in callers] == before
-            taken_over = await _tried_again(log, callers)
+            if is_time:
+                await _until_arrived(carrier, number + 1)
+                held += await _is_decided_by(frozen.pid, log, caller)
+                if held == HELD:
+                    frozen.send_signal(signal.SIGSTOP)
+                    carrier.is_answering.set()
+        assert held == HELD, "the worker held nothing"
+        await _until_settled(log, callers)
+        before = [await log.read(caller.session_id) for caller in callers]
+        frozen.send_signal(signal.SIGCONT)
+        await asyncio.sleep(ACK_WAIT_S + 1)
+        assert [await log.read(caller.session_id) for caller in callers] == before
+        taken_over = await _tried_again(log, callers)
 
     assert "taken over" in {why for _, why in taken_over}
     _assert_each_is_answered_once(carrier, callers)
@@ -183,15 +194,24 @@ def _assert_each_is_answered_once(carrier: StubCarrier, callers: Sequence[Caller
     }
 
 
-async def _until_settled(log: EventLog, callers: Sequence[Caller]) -> None:
+async def _until_settled(log: EventLog, callers: Sequence[Caller], commands: int = 1) -> None:
+    """Until so many commands of each have succeeded."""
     deadline = time.monotonic() + SETTLED_S
     for caller in callers:
-        while not any(
+        while commands > sum(
             isinstance(record.fact, CommandSucceeded)
             for record in await log.read(caller.session_id)
         ):
             assert time.monotonic() < deadline, f"{caller.session_id} is not settled"
             await asyncio.sleep(0.05)
+
+
+async def _is_decided_by(pid: int, log: EventLog, caller: Caller) -> bool:
+    """Whether the worker with this process id has decided on the caller's webhook."""
+    return any(
+        isinstance(record.fact, Decided) and f"-{pid}-" in record.fact.worker
+        for record in await log.read(caller.session_id)
+    )
 
 
 async def _wanted(log: EventLog, caller: Caller) -> list[str]:
@@ -228,13 +248,17 @@ async def _after(delay_s: float, work: Coroutine[None, None, None]) -> None:
 
 
 async def _until_commands(carrier: StubCarrier, count: int, timeout_s: float = SETTLED_S) -> None:
+    await _until_arrived(carrier, count, timeout_s)
+    # Anything sent twice shows within a redelivery's time.
+    await asyncio.sleep(ACK_WAIT_S + 1)
+
+
+async def _until_arrived(carrier: StubCarrier, count: int, timeout_s: float = SETTLED_S) -> None:
     deadline = time.monotonic() + timeout_s
     while len({arrival.command_id for arrival in carrier.arrivals}) < count:
         missing = count - len({arrival.command_id for arrival in carrier.arrivals})
         assert time.monotonic() < deadline, f"{missing} of {count} commands never came"
         await asyncio.sleep(0.05)
-    # Anything sent twice shows within a redelivery's time.
-    await asyncio.sleep(ACK_WAIT_S + 1)
 
 
 def _last_arrival(carrier: StubCarrier, leg: str) -> float:

@@ -45,12 +45,17 @@ async def post(http: httpx.AsyncClient, stack: Stack, event: CallEvent) -> None:
     await post_body(http, stack, wire_body(event))
 
 
-async def post_body(http: httpx.AsyncClient, stack: Stack, body: bytes) -> None:
-    """The same, as bytes: again, as the carrier does, if the log is slower than it may be."""
+async def post_body(http: httpx.AsyncClient, stack: Stack, body: bytes) -> int:
+    """The same, as bytes: again, as the carrier does, if the log is slower than it may be.
+
+    How often it was posted.
+    """
     key = signing_key_from(stack.settings.signing_key)
-    for _ in range(TRIES):
+    tries, status = 0, httpx.codes.SERVICE_UNAVAILABLE.value
+    while status == httpx.codes.SERVICE_UNAVAILABLE and tries < TRIES:
+        tries += 1
         headers = sign(body, key, datetime.now(UTC).timestamp())
         answer = await http.post(stack.settings.webhook_url, content=body, headers=headers)
-        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-            break
+        status = answer.status_code
     assert answer.status_code == httpx.codes.OK, answer.text
+    return tries

@@ -77,9 +77,10 @@ class OldLog:
             for config in consumers:
                 await through_elections(partial(js.add_consumer, wanted.name, config))
         log, timetable = JetStreamLog(self.client), JetStreamTimetable(self.client)
+        append = partial(log.append, timeout_s=PATIENCE_S)
         now = datetime.now(UTC)
         for session in self.sessions:
-            arrived = await log.append(session, "in", webhook(f"{session}-1"))
+            arrived = await append(session, "in", webhook(f"{session}-1"))
             decided = Decided(
                 cause_seq=arrived.seq,
                 cause_id=f"{session}-1",
@@ -89,15 +90,16 @@ class OldLog:
                 lease_s=3,
                 timers=(TimerOrder(timer_id=f"{arrived.seq}-0", name="t", after_s=60),),
             )
-            decision = await log.append(session, "out", encode(decided, session), expected_seq=0)
+            decision = await append(session, "out", encode(decided, session), expected_seq=0)
             due_at = now if session == self.sessions[0] else now + timedelta(hours=1)
             timer_id = f"{arrived.seq}-0"
-            await timetable.set(session, timer_id, due_at=due_at, decided_seq=decision.seq)
+            alarm = partial(timetable.set, due_at=due_at, decided_seq=decision.seq)
+            await through_elections(partial(alarm, session, timer_id))
             timer = TimerSet(timer_id=timer_id, name="t", due_at=due_at)
-            await log.append(session, "out", encode(timer, session), expected_seq=decision.seq)
-            await log.append(session, "in", webhook(f"{session}-2"))
+            await append(session, "out", encode(timer, session), expected_seq=decision.seq)
+            await append(session, "in", webhook(f"{session}-2"))
         parked = SessionParked(cause_seq=4, error="e", attempts=5)
-        await log.append(self.sessions[0], "out", encode(parked, self.sessions[0]))
+        await append(self.sessions[0], "out", encode(parked, self.sessions[0]))
         # The first sessions are settled; a record in between and the last one were erased.
         worker = await js.pull_subscribe_bind(WORKER, stream="CALLS")
         for message in await fetched(worker, SESSIONS):
@@ -169,7 +171,8 @@ class OldLog:
             if each.seq in waiting
         }
         for session in self.sessions:
-            new = await log.append(session, "in", webhook(f"{session}-new"))
+            fact = webhook(f"{session}-new")
+            new = await log.append(session, "in", fact, timeout_s=PATIENCE_S)
             assert seq_of(new.seq) > SESSIONS * 4
             wanted.add(new.seq)
         came: set[int] = set()

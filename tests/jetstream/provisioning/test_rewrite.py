@@ -60,11 +60,13 @@ class Stored:
         for number in range(SESSIONS):
             for side in range(2):
                 fact = encoded_webhook(b'{"a": 1}' * 50, f"e{number}-{side}")
-                await log.append(f"s{number}", "in", fact)
+                await log.append(f"s{number}", "in", fact, timeout_s=PATIENCE_S)
         now = datetime.now(UTC)
-        await timetable.set("s1", "later", due_at=now + timedelta(hours=1), decided_seq=1)
+        later = partial(timetable.set, due_at=now + timedelta(hours=1), decided_seq=1)
+        await through_elections(partial(later, "s1", "later"))
         for session in ("s-acknowledged", self.due):
-            await timetable.set(session, "now", due_at=now, decided_seq=2)
+            at_once = partial(timetable.set, due_at=now, decided_seq=2)
+            await through_elections(partial(at_once, session, "now"))
             alarms = await js.pull_subscribe_bind(WORKER_TIMERS, stream=TIMERS)
             [fired] = await fetched(alarms, 1)
             if session == "s-acknowledged":
@@ -106,7 +108,9 @@ class Stored:
         assert await self.read() == self.records
         # The projector goes on behind its checkpoint, though that record was erased.
         await self.same_stream(self.created_at)
-        appended = await JetStreamLog(self.client).append("s1", "in", encoded_webhook(b"{}", "new"))
+        new = encoded_webhook(b"{}", "new")
+        log = JetStreamLog(self.client)
+        appended = await log.append("s1", "in", new, timeout_s=PATIENCE_S)
         assert appended.seq > SESSIONS * 2
         waiting = SESSIONS - 1 + 1  # what it had not settled, and the new one
         async with asyncio.timeout(PATIENCE_S):  # on a cluster the count follows a little later

@@ -133,7 +133,7 @@ def _wait_until_it_says(what: str, process: Forked, log_path: Path) -> None:
 async def test_a_worker_that_ends_in_order_finishes_what_it_sent_and_takes_nothing_new(
     client: Client, nats: GuardedNats, free_port: int, tmp_path: Path
 ) -> None:
-    log = JetStreamLog(client)
+    log = JetStreamLog(client, partitions=PARTITIONS)
     first, late = Caller(), Caller()
     for caller in (first, late):
         await client.jetstream().add_consumer(stream_for(caller), PATIENT)
@@ -173,7 +173,7 @@ async def test_a_worker_that_ends_gives_back_what_was_on_its_way_to_it(
     log_path = tmp_path / "log"
     async with stub_carrier(free_port, delay_s=0):
         with worker(nats, free_port, log_path, run_late_worker) as process:
-            await _arrive(JetStreamLog(client), caller)
+            await _arrive(JetStreamLog(client, partitions=PARTITIONS), caller)
             deadline = time.monotonic() + END_TIMEOUT_S
             while "fetched" not in log_path.read_text():
                 assert time.monotonic() < deadline, log_path.read_text()
@@ -201,7 +201,7 @@ async def test_a_worker_ends_in_order_also_while_the_log_is_away(
 async def test_a_worker_whose_key_is_refused_is_not_ready_until_a_command_succeeds(
     client: Client, nats: GuardedNats, free_port: int, tmp_path: Path
 ) -> None:
-    log = JetStreamLog(client)
+    log = JetStreamLog(client, partitions=PARTITIONS)
     async with stub_carrier(free_port, delay_s=0) as carrier, httpx.AsyncClient(timeout=60) as http:
         with worker(nats, free_port, tmp_path / "log"):
             port = json.loads((tmp_path / "log").read_text().splitlines()[-1])["port"]
@@ -270,7 +270,8 @@ async def test_a_worker_that_the_log_no_longer_lets_in_ends_and_says_so(
 
 async def _arrive(log: JetStreamLog, caller: Caller) -> None:
     event = caller.initiated()
-    await log.append(caller.session_id, "in", encoded_webhook(wire_body(event), event.event_id))
+    encoded = encoded_webhook(wire_body(event), event.event_id)
+    await log.append(caller.session_id, "in", encoded, timeout_s=END_TIMEOUT_S)
 
 
 async def _until_sent(carrier: StubCarrier) -> None:

@@ -32,6 +32,7 @@ from tests.whole.callers import Caller
 from tests.whole.stub_carrier import Arrival, StubCarrier, stub_carrier
 from tests.workers.run_worker import run_worker
 
+PARTITIONS = 2
 KEYS = 60
 LONG = 3
 CALLS = 20
@@ -47,7 +48,7 @@ def nats() -> Iterator[NatsServer]:
 @pytest.fixture
 async def client(nats: NatsServer) -> AsyncIterator[Client]:
     client = await connect(nats.url, "test")
-    await provision(client, [nats.monitor_url], partitions=2)
+    await provision(client, [nats.monitor_url], partitions=PARTITIONS)
     yield client
     await close(client)
 
@@ -68,7 +69,7 @@ class _Arrivals(list[Arrival]):
 async def test_each_record_is_decided_on_once_and_in_order_though_a_worker_is_killed_meanwhile(
     client: Client, nats: NatsServer, free_port: int, tmp_path: Path
 ) -> None:
-    log = JetStreamLog(client)
+    log = JetStreamLog(client, partitions=PARTITIONS)
     long, calls = [Caller() for _ in range(LONG)], [Caller() for _ in range(CALLS)]
     for caller in long:
         await _arrive(log, caller, caller.initiated(), *(_key(caller) for _ in range(KEYS)))
@@ -117,7 +118,7 @@ def _key(caller: Caller) -> CallDtmfReceived:
 async def _arrive(log: JetStreamLog, caller: Caller, *events: CallEvent) -> None:
     for event in events:
         encoded = encoded_webhook(wire_body(event), event.event_id)
-        await log.append(caller.session_id, "in", encoded)
+        await log.append(caller.session_id, "in", encoded, timeout_s=DEADLINE_S)
 
 
 @contextmanager

@@ -38,16 +38,37 @@ _WRITE_BYTES = 1024 * 1024
 _MAGIC = b"\x28\xb5\x2f\xfd"  # RFC 8878, section 3.1.1
 
 
+class NamedFile:
+    """A file to write. Its methods raise OperatorFault, which names it."""
+
+    def __init__(self, file: IO[bytes], name: str) -> None:
+        self._file = file
+        self._name = name
+
+    def write(self, content: bytes) -> None:
+        with _named(self._name, "written"):
+            self._file.write(content)
+
+    def flush(self) -> None:
+        """Hand what is written to the system."""
+        with _named(self._name, "written"):
+            self._file.flush()
+
+    def sync(self) -> None:
+        """Have the system store it."""
+        with _named(self._name, "written"):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+
 class LineWriter:
     """What `writing` hands out. `lines`, `bytes` and `sha256` are of the file as it is stored."""
 
-    def __init__(self, file: IO[bytes], name: str, *, compressed: bool) -> None:
-        """`name` is for errors."""
+    def __init__(self, file: NamedFile, *, compressed: bool) -> None:
         self.lines = 0
         self.bytes = 0
         self._sha256 = hashlib.sha256()
         self._file = file
-        self._name = name
         self._held = bytearray()
         compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
         self._zstd = compressor.compressobj() if compressed else None
@@ -69,8 +90,7 @@ class LineWriter:
         self._flush()
         if self._zstd is not None:
             self._store(self._zstd.flush())
-        with _named(self._name, "written"):
-            self._file.flush()
+        self._file.flush()
 
     def _flush(self) -> None:
         held = bytes(self._held)
@@ -78,8 +98,7 @@ class LineWriter:
         self._store(held if self._zstd is None else self._zstd.compress(held))
 
     def _store(self, content: bytes) -> None:
-        with _named(self._name, "written"):
-            self._file.write(content)
+        self._file.write(content)
         self._sha256.update(content)
         self.bytes += len(content)
 
@@ -92,18 +111,18 @@ def writing(target: str) -> Iterator[LineWriter]:
     written.
     """
     if target == STDIO:
-        writer = LineWriter(sys.stdout.buffer, "standard output", compressed=False)
+        writer = LineWriter(NamedFile(sys.stdout.buffer, "standard output"), compressed=False)
         yield writer
         writer.finish()
         return
     with replacing(target) as file:
-        writer = LineWriter(file, target, compressed=target.endswith(COMPRESSED))
+        writer = LineWriter(file, compressed=target.endswith(COMPRESSED))
         yield writer
         writer.finish()
 
 
 @contextmanager
-def replacing(target: str) -> Iterator[IO[bytes]]:
+def replacing(target: str) -> Iterator[NamedFile]:
     """A file to write, which gets the name `target`, a path or URL, at the end, at once.
 
     A device or a pipe is written to as it is.
@@ -115,17 +134,16 @@ def replacing(target: str) -> Iterator[IO[bytes]]:
         if os.path.exists(path) and not os.path.isfile(path):
             # A device, a pipe, or a folder, which cannot be opened. It must not be replaced.
             with _written(filesystem, path, target) as file:
-                yield file
+                yield NamedFile(file, target)
             return
         path = os.path.realpath(path)  # /dev/stdout is a link, which must stay
     part = f"{path}.{secrets.token_hex(4)}.part"
     try:
         with _written(filesystem, part, target) as file:
-            yield file
+            named = NamedFile(file, target)
+            yield named
             if isinstance(filesystem, LocalFileSystem):
-                with _named(target, "written"):
-                    file.flush()
-                    os.fsync(file.fileno())
+                named.sync()
         with _named(target, "written"):
             _put_in_place(filesystem, part, path)
     except BaseException:

@@ -12,13 +12,20 @@ from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import IO
 
 import msgspec
 import zstandard
 
 from offhook.errors import HistoryUnreadable, shown_url
-from offhook.history.files import LEVEL, names_in, remove, replacing, sha256_of, stored_bytes
+from offhook.history.files import (
+    LEVEL,
+    NamedFile,
+    names_in,
+    remove,
+    replacing,
+    sha256_of,
+    stored_bytes,
+)
 from offhook.history.lines import HistoryRecord, line_of, record_from
 
 SEGMENT = ".jsonl.zst"
@@ -112,10 +119,11 @@ def without_sessions(
 ) -> Manifest | None:
     """The same segment without these sessions, under another name; None if nothing is left.
 
-    The old one stays where it is. Raises OperatorFault, or HistoryUnreadable.
+    The old one stays where it is, and has to be there. Raises OperatorFault, or HistoryUnreadable.
     """
     kept = [each for each in old.blocks if each.session_id not in session_ids]
     if not kept:
+        stored_bytes(segment_url(root, old.name), length=1)
         return None
     times: list[datetime] = []
     blocks: list[Block] = []
@@ -173,7 +181,7 @@ def remove_segment(root: str, name: str) -> bool:
 class _Counted:
     """A file that is written, with its length and hash."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: NamedFile) -> None:
         self._file = file
         self._sha256 = hashlib.sha256()
         self.bytes = 0

@@ -10,12 +10,14 @@ repeated. From the first step on the projector drops what arrives of these sessi
 transaction the streams are still to come, which have it; after it the projector notes another
 erasure of that session.
 
-A segment that cannot be read is noted beside whom, and written again by `finish` once it is back.
+A segment that cannot be rewritten now keeps the rest from nothing: it is noted beside whom, and
+`finish` rewrites it once that is possible.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from nats.aio.client import Client
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from offhook.errors import OperatorFault
+from offhook.errors import HistoryUnreadable, OperatorFault
 from offhook.jetstream.archived import ArchivedMarks
 from offhook.jetstream.retention import Retention
 from offhook.projections.retention.alone import alone
@@ -32,6 +34,7 @@ from offhook.projections.retention.archive import Archiver
 from offhook.projections.retention.erase_segments import SegmentsLeft
 from offhook.projections.retention.rows import erase_rows
 from offhook.projections.retention.scan import Proof, Scanned, scan, wait_for_streams
+from offhook.projections.retention.segment_rows import remove_unused
 from offhook.projections.retention.targets import Target
 from offhook.projections.views.database.errors import DATABASE_ERRORS, reason_of
 from offhook.projections.views.database.transactions import OpenTransaction, open_transactions
@@ -68,8 +71,17 @@ class Erased:
     proof: Proof
 
 
-class SegmentsUnread(OperatorFault):
-    """All is erased but in segments that cannot be read now."""
+class SegmentsLeftOver(OperatorFault):
+    """Everything is erased except in segments that could not be rewritten, which `why` names."""
+
+    def __init__(self, why: Mapping[str, Exception]) -> None:
+        self.why = why
+        name, error = next(iter(why.items()))
+        others = f" and {len(why) - 1} more" if len(why) > 1 else ""
+        super().__init__(
+            f"everything is erased except in {name}{others}: {error}; once that is mended, run"
+            " `offhook erase --resume`"
+        )
 
 
 class Eraser:
@@ -103,11 +115,11 @@ class Eraser:
     async def erase(self, target: Target) -> Erased:
         """Erase the target. Raises OperatorFault, or PassingFault: `finish` goes on.
 
-        That of a segment that cannot be read comes when the rest is erased.
+        Raises SegmentsLeftOver once everything else is erased.
         """
         async with alone(self._engine):
             await self._require_one_version()
-            await self._archiver.finish()
+            await self._finish_archive()
             roots = await self._roots()
             async with self._engine.begin() as connection:
                 found = await connection.execute(
@@ -127,10 +139,14 @@ class Eraser:
             return erased
 
     async def finish(self) -> list[Erased]:
-        """Finish what was begun before, and erase what arrived for erased sessions since."""
+        """Finish what was begun before, and erase what arrived for erased sessions since.
+
+        Raises SegmentsLeftOver once all is done that can be.
+        """
         async with alone(self._engine):
             left = await self._roots()
-            await self._segments.remove_unused()
+            with suppress(OperatorFault):  # the proof names what is not there
+                await remove_unused(self._engine, lambda: self._at_step("a segment was removed"))
             async with self._engine.connect() as connection:
                 found = await connection.execute(
                     select(erasures.c.erasure_id, erasures.c.pending)
@@ -141,24 +157,37 @@ class Eraser:
             if not pending:
                 return []
             await self._require_one_version()
-            await self._archiver.finish()
+            await self._finish_archive()
             # All are carried out before one of them waits for the server's files.
             done: dict[int, tuple[Target, Sequence[str]]] = {}
-            unread: SegmentsUnread | None = None
+            left_over: dict[str, Exception] = {}
+            waiting: list[Target] = []
             for row in pending:
                 target = msgspec.convert(row.pending, Target)
                 try:
                     await self._go_on(row.erasure_id, target)
-                except SegmentsUnread as error:
-                    unread = unread or error
+                except SegmentsLeftOver as error:
+                    left_over |= error.why
+                    waiting.append(target)
                     continue
                 # The run that began it may have removed the last segment there was.
                 roots = sorted({*left, *row.pending.get("roots", ())})
                 done[row.erasure_id] = target, roots
+            # A proof would find whom the others are about.
+            done = {
+                each: of
+                for each, of in done.items()
+                if not any(_have_in_common(of[0], other) for other in waiting)
+            }
             proved = await self._proved(done) if done else []
-            if unread is not None:
-                raise unread
+            if left_over:
+                raise SegmentsLeftOver(left_over)
             return proved
+
+    async def _finish_archive(self) -> None:
+        """What it cannot finish now keeps nobody from being erased: the next archive run does."""
+        with suppress(OperatorFault, HistoryUnreadable):
+            await self._archiver.finish()
 
     async def _roots(self) -> list[str]:
         """Of all segments. Asked for before one goes, which may be the last one there."""
@@ -168,7 +197,7 @@ class Eraser:
 
     async def _go_on(self, erasure_id: int, target: Target) -> None:
         await self._marks.add(target.session_ids)
-        unread = await self._segments.leave(erasure_id, frozenset(target.session_ids))
+        left_over = await self._segments.leave(erasure_id, frozenset(target.session_ids))
         await self._leave_tables(erasure_id, target)
         await self._leave_streams(erasure_id, target)
         self._doing("waiting for transactions that may still read what was erased")
@@ -181,11 +210,8 @@ class Eraser:
                 " `offhook erase --resume --full-vacuum`"
             )
         await self._vacuum([table.name for table in DERIVED] + ["parked_sessions", "erasures"])
-        if unread:
-            raise SegmentsUnread(
-                f"erased, but not from {', '.join(unread)}, which cannot be read:"
-                f" {next(iter(unread.values()))}; once it can, run `offhook erase --resume`"
-            )
+        if left_over:
+            raise SegmentsLeftOver(left_over)
         self._at_step("done")
 
     async def _proved(self, done: Mapping[int, tuple[Target, Sequence[str]]]) -> list[Erased]:
@@ -300,6 +326,12 @@ class Eraser:
     async def _count(self, erasure_id: int, **counts: int) -> None:
         async with self._engine.begin() as connection:
             await add_counts(connection, erasure_id, **counts)
+
+
+def _have_in_common(one: Target, other: Target) -> bool:
+    """Whether a proof about the one looks for something that the other names."""
+    pairs = zip(asdict(one).values(), asdict(other).values(), strict=True)
+    return any(set(mine) & set(theirs) for mine, theirs in pairs)
 
 
 async def _keep_digests(connection: AsyncConnection, erasure_id: int, target: Target) -> None:

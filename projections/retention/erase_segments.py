@@ -1,19 +1,26 @@
-"""Erased sessions leave the segments: each is written again without them, and the old one goes.
+"""Erased sessions leave the segments: each is written again without them, and the old one removed.
 
-A segment that cannot be read keeps nothing else from being erased. Its rows of these sessions go,
-so that nothing reads them there, it is noted in the erasure, and written again once it is back.
+If that cannot be done, for example because its disk is not mounted, the sessions are removed from
+the segment's index, so that nothing reads them there. The segment is noted in the erasure, and
+written again once it can be. Whoever writes it again leaves out all sessions that were erased so.
 """
 
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 
-from sqlalchemy import func, insert, or_, select, text, update
+from sqlalchemy import Delete, func, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import HistoryUnreadable, OperatorFault
-from offhook.history.segments import Manifest, read_manifest, without_sessions
+from offhook.history.segments import (
+    Manifest,
+    read_manifest,
+    remove_segment,
+    without_sessions,
+)
 from offhook.projections.retention.segment_rows import (
     remove_unused,
     segment_values,
@@ -26,6 +33,8 @@ from offhook.projections.views.stored.erasures import (
     erased_sessions,
     erasures,
 )
+
+UNUSED = "segments that are not used any more"
 
 
 class SegmentsLeft:
@@ -41,7 +50,10 @@ class SegmentsLeft:
     async def leave(
         self, erasure_id: int, session_ids: AbstractSet[str]
     ) -> Mapping[str, Exception]:
-        """Write them without the sessions; returns why, for each that cannot be read."""
+        """Rewrite the segments without the sessions.
+
+        Returns what went wrong, by the name of each that could not be rewritten, and by `UNUSED`.
+        """
         async with self._engine.connect() as connection:
             noted = select(func.jsonb_array_elements_text(erasures.c.pending["unread"])).where(
                 erasures.c.erasure_id == erasure_id
@@ -61,25 +73,22 @@ class SegmentsLeft:
                 .distinct()
             )
             segments = found.all()
-        unread: dict[str, Exception] = {}
+        failed: dict[str, Exception] = {}
         for number, row in enumerate(segments, start=1):
             self._doing(f"writing segment {number:,} of {len(segments):,} without them")
             try:
                 await self._rewrite(erasure_id, row.root, row.name, session_ids)
             except (OperatorFault, HistoryUnreadable) as error:
-                await self._note_unread(erasure_id, row.name, session_ids)
-                unread[row.name] = error
+                await self._note(erasure_id, row.name, session_ids)
+                failed[row.name] = error
         try:
-            await self.remove_unused()
-        except OperatorFault:
-            if not unread:  # else it is said already
-                raise
-        return unread
+            await remove_unused(self._engine, lambda: self._at_step("a segment was removed"))
+        except OperatorFault as error:
+            failed[UNUSED] = error
+        return failed
 
-    async def _note_unread(
-        self, erasure_id: int, segment: str, session_ids: AbstractSet[str]
-    ) -> None:
-        """Have the sessions be nowhere in that segment for those who read."""
+    async def _note(self, erasure_id: int, segment: str, session_ids: AbstractSet[str]) -> None:
+        """Remove the sessions from the segment's index, and note the segment in the erasure."""
         async with self._engine.begin() as connection:
             records = await _leave_index(connection, segment, session_ids)
             await add_counts(connection, erasure_id, records=records)
@@ -94,14 +103,12 @@ class SegmentsLeft:
             )
         self._at_step("a segment was left")
 
-    async def remove_unused(self) -> None:
-        """The proof names those that are not there."""
-        await remove_unused(self._engine, lambda: self._at_step("a segment was removed"))
-
     async def _rewrite(
         self, erasure_id: int, root: str, old: str, session_ids: AbstractSet[str]
     ) -> None:
         manifest = await asyncio.to_thread(read_manifest, root, old)
+        gone = session_ids | await self._erased_in(manifest)
+        await self._require_own(manifest, old, gone)
         new = f"segment-{secrets.token_hex(8)}"
         async with self._engine.begin() as connection:
             # As an archive run does: if this one is killed, the next removes what it wrote.
@@ -111,15 +118,19 @@ class SegmentsLeft:
                 )
             )
         self._at_step("a segment was begun")
-        gone = session_ids | await self._erased_in(manifest)
-        kept = await asyncio.to_thread(without_sessions, root, manifest, gone, new)
+        try:
+            kept = await asyncio.to_thread(without_sessions, root, manifest, gone, new)
+        except (OperatorFault, HistoryUnreadable):
+            with suppress(OperatorFault):  # else the next run removes it
+                await asyncio.to_thread(remove_segment, root, new)
+                async with self._engine.begin() as connection:
+                    await connection.execute(_row_of(new))
+            raise
         self._at_step("a segment was written")
         async with self._engine.begin() as connection:
             records = await _leave_index(connection, old, gone)
             if kept is None:
-                await connection.execute(
-                    archive_segments.delete().where(archive_segments.c.name == new)
-                )
+                await connection.execute(_row_of(new))
             else:
                 await connection.execute(
                     update(archive_segments)
@@ -143,13 +154,38 @@ class SegmentsLeft:
         self._at_step("a segment was replaced")
 
     async def _erased_in(self, manifest: Manifest) -> AbstractSet[str]:
-        """Sessions that were erased while the segment could not be read."""
+        """Sessions that were erased while the segment could not be rewritten.
+
+        One that is still in the index is another erasure's, which has yet to come to it.
+        """
         by_digest = {digest_of(each.session_id): each.session_id for each in manifest.blocks}
         async with self._engine.connect() as connection:
             found = await connection.execute(
                 select(erased_sessions.c.digest).where(erased_sessions.c.digest.in_(by_digest))
             )
-            return {by_digest[each] for each in found.scalars()}
+            erased = {by_digest[each] for each in found.scalars()}
+        return erased - await self._in_index(manifest.name)
+
+    async def _require_own(self, manifest: Manifest, name: str, gone: AbstractSet[str]) -> None:
+        """Raise HistoryUnreadable if the manifest is another's: sessions would be lost."""
+        there = {each.session_id for each in manifest.blocks} - gone
+        if manifest.name != name or there != await self._in_index(name) - gone:
+            raise HistoryUnreadable(
+                f"the manifest of {name} has other sessions than Postgres knows of it; restore"
+                " the file that was written with it"
+            )
+
+    async def _in_index(self, segment: str) -> AbstractSet[str]:
+        async with self._engine.connect() as connection:
+            found = await connection.execute(
+                select(archived_sessions.c.session_id).where(archived_sessions.c.segment == segment)
+            )
+            return set(found.scalars())
+
+
+def _row_of(new: str) -> Delete:
+    """The row of a segment that is not there, to be deleted."""
+    return archive_segments.delete().where(archive_segments.c.name == new)
 
 
 async def _leave_index(

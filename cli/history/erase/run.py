@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 import typer
@@ -18,7 +18,7 @@ from offhook.cli.history.progress import showing
 from offhook.cli.listing import print_listing
 from offhook.cli.options import UsageWrong
 from offhook.errors import HistoryUnreadable, OperatorFault, PassingFault
-from offhook.history.files import replacing
+from offhook.history.files import NamedFile, replacing
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.retention import has_streams, store_directories
 from offhook.projections.retention.erase import Erased, Eraser
@@ -69,7 +69,7 @@ def run_erase(console: Console, settings: Settings, wanted: ErasureOptions) -> b
         return "Run `offhook erase --resume` to finish" if is_noted else "Nothing was erased"
 
     with ExitStack() as files:
-        report: IO[bytes] | None = None
+        report: NamedFile | None = None
         if wanted.report is not None:  # opened before anything is erased
             report = files.enter_context(replacing(str(wanted.report)))
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offhook.errors import HistoryUnreadable, OperatorFault
-from offhook.history.files import lines_in, records_in, writing
+from offhook.history.files import lines_in, records_in, replacing, writing
 from offhook.history.lines import line_of
 from tests.offhook.history.test_lines import RECORD
 
@@ -193,6 +193,14 @@ def test_a_device_is_written_to_and_stays(folder: str) -> None:
         write(link, LINES)
     assert Path(link).is_char_device()
     assert Path(link).is_symlink()
+
+
+@pytest.mark.parametrize("size", [10, 1_000_000])
+def test_a_file_without_lines_names_the_full_disk_too(size: int) -> None:
+    """Whether the system says so when it is written or at the end."""
+    full = pytest.raises(OperatorFault, match=r"^/dev/full cannot be written: No space left")
+    with full, replacing("/dev/full") as file:
+        file.write(bytes(size))
 
 
 def test_the_file_behind_a_link_is_replaced(folder: str) -> None:

@@ -1,6 +1,6 @@
 """Calls of two numbers, of which one is erased, and what is looked at before and after."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,20 @@ from tests.projections.retention.settled_calls import settled_calls
 HERS = "+12025550177"
 NAMES = ["call-of-hers-1", "call-of-theirs-2", "call-of-hers-3"]
 NOW = datetime(2027, 1, 31, tzinfo=UTC)
+
+
+class Killed(Exception):
+    """Stands for kill -9."""
+
+
+def kill_at(step: str) -> Callable[[str], None]:
+    """An `at_step` that ends there."""
+
+    def kill(done: str) -> None:
+        if done == step:
+            raise Killed
+
+    return kill
 
 
 async def calls(client: Client, log: JetStreamLog, engine: AsyncEngine) -> None:

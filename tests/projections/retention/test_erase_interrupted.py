@@ -1,7 +1,7 @@
 """An erasure that is killed, or interrupted by what arrives meanwhile, is finished by the next."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,16 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.errors import OperatorFault
 from offhook.jetstream.log import JetStreamLog
-from offhook.projections.rebuild.control import cancel
 from offhook.projections.retention import erase, erase_segments
 from offhook.projections.retention.erase import Erased, Eraser
 from offhook.projections.retention.scan import Proof, scan
 from offhook.projections.retention.targets import Target
-from tests.projections.rebuild.versions import built
 from tests.projections.retention.erasing import (
     HERS,
     NAMES,
+    Killed,
     calls,
+    kill_at,
     scanned,
     target_of,
     timeline_of,
@@ -37,10 +37,6 @@ from tests.projections.retention.settled_calls import (
 from tests.projections.story import (
     publish,
 )
-
-
-class Killed(Exception):
-    """Stands for kill -9."""
 
 
 @pytest.mark.parametrize(
@@ -101,7 +97,7 @@ async def test_an_erasure_that_is_killed_is_finished_by_the_next(
     timeline = await timeline_of(engine, NAMES[1])
     stores = [own_nats_server.directory / "store"]
     with pytest.raises(Killed):
-        await Eraser(client, engine, stores=stores, at_step=_kill(step)).erase(target)
+        await Eraser(client, engine, stores=stores, at_step=kill_at(step)).erase(target)
     [erased] = await Eraser(client, engine, stores=stores).finish()
     assert erased.proof.found == 0
     assert (await scanned(engine, target, stores, tmp_path)).found == 0
@@ -123,7 +119,7 @@ async def test_the_place_of_a_last_segment_that_a_killed_erasure_removed_is_scan
     target = await target_of(engine, NAMES)
     stores = [own_nats_server.directory / "store"]
     with pytest.raises(Killed):
-        await Eraser(client, engine, stores=stores, at_step=_kill("a segment was removed")).erase(
+        await Eraser(client, engine, stores=stores, at_step=kill_at("a segment was removed")).erase(
             target
         )
     assert await rows_in(engine, "archive_segments") == 0
@@ -159,7 +155,7 @@ async def test_a_segment_that_is_not_there_to_be_removed_is_named_and_removed_la
     target = await target_of(engine, names)
     stores = [own_nats_server.directory / "store"]
     with pytest.raises(Killed):
-        await Eraser(client, engine, stores=stores, at_step=_kill(step)).erase(target)
+        await Eraser(client, engine, stores=stores, at_step=kill_at(step)).erase(target)
     there = len(_segments(root))
     root.rename(elsewhere)
     if step == "a segment was written":  # the one before it cannot be read
@@ -179,75 +175,6 @@ async def test_a_segment_that_is_not_there_to_be_removed_is_named_and_removed_la
     assert len(_segments(root)) == await rows_in(engine, "archive_segments")
 
 
-@pytest.mark.parametrize("fault", ["not there", "altered"])
-async def test_of_a_segment_that_cannot_be_read_all_else_is_erased_and_it_follows_once_it_can(
-    fault: str,
-    client: Client,
-    log: JetStreamLog,
-    engine: AsyncEngine,
-    own_nats_server: NatsServer,
-    tmp_path: Path,
-) -> None:
-    root = tmp_path / "archive"
-    await calls(client, log, engine)
-    await archive(client, engine, root)
-    timeline = await timeline_of(engine, NAMES[1])
-    target = await target_of(engine, NAMES[:1])
-    stores = [own_nats_server.directory / "store"]
-    [segment] = _segments(root)
-    content = segment.read_bytes()
-    if fault == "altered":
-        segment.write_bytes(content[: len(content) // 2] + bytes(len(content) - len(content) // 2))
-    else:
-        root.rename(tmp_path / "unmounted")
-    for run in range(2):  # the erasure, and one more try
-        eraser = Eraser(client, engine, stores=stores)
-        with pytest.raises(OperatorFault, match=r"not from segment-.*: .*erase --resume`$"):
-            await (eraser.finish() if run else eraser.erase(target))
-    assert await rows_in(engine, "archive_segments") == 1
-    if fault == "altered":
-        segment.write_bytes(content)
-    else:
-        (tmp_path / "unmounted").rename(root)
-    # In the segment it is still, where nothing finds it: a version of the views does not have it.
-    left = await scanned(engine, target, stores, root)
-    assert {each.where.partition(" ")[0] for each in left.scanned if each.found} == {
-        "segments",
-        "table",
-    }
-    assert not await timeline_of(engine, NAMES[0])
-    assert (await built(engine)).identical
-    await cancel(engine)
-    # Written again for another erasure, it is without both.
-    other = await target_of(engine, NAMES[2:])
-    assert (await Eraser(client, engine, stores=stores).erase(other)).proof.found == 0
-    assert (await scanned(engine, target, stores, root)).found == 1  # whom, in table erasures
-    [erased] = await Eraser(client, engine, stores=stores).finish()
-    assert (erased.records, erased.proof.found) == (len(timeline), 0)
-    assert await timeline_of(engine, NAMES[1]) == timeline
-    assert len(_segments(root)) == await rows_in(engine, "archive_segments") == 1
-
-
-async def test_an_erasure_that_waits_for_a_segment_keeps_no_other_from_its_end(
-    client: Client, log: JetStreamLog, engine: AsyncEngine, tmp_path: Path
-) -> None:
-    root = tmp_path / "archive"
-    await settled_calls(client, log, engine, NAMES[:1])
-    await archive(client, engine, root)
-    await settled_calls(client, log, engine, NAMES[1:])
-    root.rename(tmp_path / "unmounted")
-    with pytest.raises(OperatorFault, match=r"erase --resume`$"):
-        await Eraser(client, engine).erase(await target_of(engine, NAMES[:1]))
-    target = await target_of(engine, NAMES[1:2])
-    with pytest.raises(Killed):
-        await Eraser(client, engine, at_step=_kill("noted")).erase(target)
-    proved: list[Erased] = []
-    with pytest.raises(OperatorFault, match=r"erase --resume`$"):
-        await Eraser(client, engine, at_proof=proved.extend).finish()
-    assert [(each.sessions, each.unfinished) for each in proved] == [(1, 1)]
-    assert await log.read(NAMES[1]) == []
-
-
 async def test_a_proof_that_fails_loses_none_of_the_others(
     client: Client,
     log: JetStreamLog,
@@ -260,7 +187,7 @@ async def test_a_proof_that_fails_loses_none_of_the_others(
     for name in NAMES[:2]:
         target = await target_of(engine, [name])
         with pytest.raises(Killed):
-            await Eraser(client, engine, stores=stores, at_step=_kill("done")).erase(target)
+            await Eraser(client, engine, stores=stores, at_step=kill_at("done")).erase(target)
     # Of the first there is another erasure pending then.
     await publish(log, [late(NAMES[0])])
     await project(client, engine)
@@ -324,14 +251,6 @@ async def test_it_is_not_forgotten_whom_a_proof_is_about_until_that_is_kept(
         await Eraser(client, engine, at_proof=at_proof).erase(await target_of(engine, NAMES[:1]))
     [erased] = await Eraser(client, engine).finish()
     assert (erased.sessions, erased.proof.found) == (1, 0)
-
-
-def _kill(step: str) -> Callable[[str], None]:
-    def kill(done: str) -> None:
-        if done == step:
-            raise Killed
-
-    return kill
 
 
 def _segments(root: Path) -> list[Path]:

@@ -10,11 +10,12 @@ repeated. From the first step on the projector drops what arrives of these sessi
 transaction the streams are still to come, which have it; after it the projector notes another
 erasure of that session.
 
-A segment that cannot be rewritten now keeps the rest from nothing: it is noted beside whom, and
-`finish` rewrites it once that is possible.
+A segment that cannot be rewritten does not stop the rest: it is noted beside whom, and `finish`
+rewrites it once that is possible.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -31,9 +32,15 @@ from offhook.jetstream.archived import ArchivedMarks
 from offhook.jetstream.retention import Retention
 from offhook.projections.retention.alone import alone
 from offhook.projections.retention.archive import Archiver
-from offhook.projections.retention.erase_segments import SegmentsLeft
+from offhook.projections.retention.erase_segments import SegmentEraser
 from offhook.projections.retention.rows import erase_rows
-from offhook.projections.retention.scan import Proof, Scanned, scan, wait_for_streams
+from offhook.projections.retention.scan import (
+    Proof,
+    Scanned,
+    pattern_of,
+    scan,
+    wait_for_streams,
+)
 from offhook.projections.retention.segment_rows import remove_unused
 from offhook.projections.retention.targets import Target
 from offhook.projections.views.database.errors import DATABASE_ERRORS, reason_of
@@ -71,6 +78,13 @@ class Erased:
     proof: Proof
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Pending:
+    erasure_id: int
+    target: Target
+    roots: Sequence[str]
+
+
 class SegmentsLeftOver(OperatorFault):
     """Everything is erased except in segments that could not be rewritten, which `why` names."""
 
@@ -103,7 +117,7 @@ class Eraser:
         self._retention = Retention(client)
         self._marks = ArchivedMarks(client)
         self._archiver = Archiver(client, engine, "")
-        self._segments = SegmentsLeft(engine, at_step, doing)
+        self._segments = SegmentEraser(engine, at_step, doing)
         self._engine = engine
         self._stores = stores
         self._at_step = at_step
@@ -121,6 +135,7 @@ class Eraser:
             await self._require_one_version()
             await self._finish_archive()
             roots = await self._roots()
+            others = await self._pending()
             async with self._engine.begin() as connection:
                 found = await connection.execute(
                     insert(erasures)
@@ -135,6 +150,12 @@ class Eraser:
                 await _keep_digests(connection, erasure_id, target)
             self._at_step("noted")
             await self._go_on(erasure_id, target)
+            for each in others:
+                if _looks_for(target, each.target):
+                    raise OperatorFault(
+                        f"everything is erased; the proof waits for erasure {each.erasure_id},"
+                        " which looks for the same: run `offhook erase --resume`"
+                    )
             [erased] = await self._proved({erasure_id: (target, roots)})
             return erased
 
@@ -145,16 +166,9 @@ class Eraser:
         """
         async with alone(self._engine):
             left = await self._roots()
-            with suppress(OperatorFault):  # the proof names what is not there
-                await remove_unused(self._engine, lambda: self._at_step("a segment was removed"))
-            async with self._engine.connect() as connection:
-                found = await connection.execute(
-                    select(erasures.c.erasure_id, erasures.c.pending)
-                    .where(IS_PENDING)
-                    .order_by(erasures.c.erasure_id)
-                )
-                pending = found.all()
+            pending = await self._pending()
             if not pending:
+                await remove_unused(self._engine, lambda: self._at_step("a segment was removed"))
                 return []
             await self._require_one_version()
             await self._finish_archive()
@@ -162,32 +176,44 @@ class Eraser:
             done: dict[int, tuple[Target, Sequence[str]]] = {}
             left_over: dict[str, Exception] = {}
             waiting: list[Target] = []
-            for row in pending:
-                target = msgspec.convert(row.pending, Target)
+            for each in pending:
                 try:
-                    await self._go_on(row.erasure_id, target)
+                    await self._go_on(each.erasure_id, each.target)
                 except SegmentsLeftOver as error:
                     left_over |= error.why
-                    waiting.append(target)
+                    waiting.append(each.target)
                     continue
                 # The run that began it may have removed the last segment there was.
-                roots = sorted({*left, *row.pending.get("roots", ())})
-                done[row.erasure_id] = target, roots
-            # A proof would find whom the others are about.
-            done = {
-                each: of
-                for each, of in done.items()
-                if not any(_have_in_common(of[0], other) for other in waiting)
-            }
+                done[each.erasure_id] = each.target, sorted({*left, *each.roots})
+            targets = {one: of[0] for one, of in done.items()}
+            for held in held_back(targets, waiting):
+                del done[held]
             proved = await self._proved(done) if done else []
             if left_over:
                 raise SegmentsLeftOver(left_over)
             return proved
 
     async def _finish_archive(self) -> None:
-        """What it cannot finish now keeps nobody from being erased: the next archive run does."""
+        """Finish an archive run that was interrupted; if that fails, the next archive run does."""
         with suppress(OperatorFault, HistoryUnreadable):
             await self._archiver.finish()
+
+    async def _pending(self) -> list[_Pending]:
+        """The erasures that are not proved, in their order."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(
+                select(erasures.c.erasure_id, erasures.c.pending)
+                .where(IS_PENDING)
+                .order_by(erasures.c.erasure_id)
+            )
+            return [
+                _Pending(
+                    erasure_id=row.erasure_id,
+                    target=msgspec.convert(row.pending, Target),
+                    roots=row.pending.get("roots", ()),
+                )
+                for row in found
+            ]
 
     async def _roots(self) -> list[str]:
         """Of all segments. Asked for before one goes, which may be the last one there."""
@@ -328,10 +354,28 @@ class Eraser:
             await add_counts(connection, erasure_id, **counts)
 
 
-def _have_in_common(one: Target, other: Target) -> bool:
-    """Whether a proof about the one looks for something that the other names."""
-    pairs = zip(asdict(one).values(), asdict(other).values(), strict=True)
-    return any(set(mine) & set(theirs) for mine, theirs in pairs)
+def held_back(done: Mapping[int, Target], waiting: Sequence[Target]) -> set[int]:
+    """Which of the erasures that are done wait for their proofs, as the others do.
+
+    A proof would find the terms of one that waits.
+    """
+    held: dict[int, Target] = {}
+    others = [*waiting]
+    for other in others:
+        found = {
+            each: target
+            for each, target in done.items()
+            if each not in held and _looks_for(target, other)
+        }
+        held |= found
+        others += found.values()
+    return {*held}
+
+
+def _looks_for(one: Target, other: Target) -> bool:
+    """Whether a proof about the one would find what is kept of the other to look for it."""
+    terms = [each for field in asdict(other).values() for each in field]
+    return re.search(pattern_of(one), "\n".join(terms)) is not None
 
 
 async def _keep_digests(connection: AsyncConnection, erasure_id: int, target: Target) -> None:

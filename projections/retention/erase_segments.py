@@ -1,8 +1,8 @@
-"""Erased sessions leave the segments: each is written again without them, and the old one removed.
+"""Erased sessions leave the segments: each is rewritten without them, and the old one removed.
 
 If that cannot be done, for example because its disk is not mounted, the sessions are removed from
 the segment's index, so that nothing reads them there. The segment is noted in the erasure, and
-written again once it can be. Whoever writes it again leaves out all sessions that were erased so.
+rewritten once it can be. Whichever erasure rewrites it leaves out all sessions erased this way.
 """
 
 import asyncio
@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 
-from sqlalchemy import Delete, func, insert, or_, select, text, update
+from sqlalchemy import Delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import HistoryUnreadable, OperatorFault
+from offhook.history.files import names_in
 from offhook.history.segments import (
     Manifest,
+    files_of,
     read_manifest,
     remove_segment,
     without_sessions,
@@ -37,7 +39,7 @@ from offhook.projections.views.stored.erasures import (
 UNUSED = "segments that are not used any more"
 
 
-class SegmentsLeft:
+class SegmentEraser:
     """`at_step` is called after each step, and `doing` with what is being done."""
 
     def __init__(
@@ -55,22 +57,17 @@ class SegmentsLeft:
         Returns what went wrong, by the name of each that could not be rewritten, and by `UNUSED`.
         """
         async with self._engine.connect() as connection:
-            noted = select(func.jsonb_array_elements_text(erasures.c.pending["unread"])).where(
+            noted = select(func.jsonb_array_elements_text(erasures.c.pending["segments"])).where(
                 erasures.c.erasure_id == erasure_id
             )
+            indexed = select(archived_sessions.c.segment).where(
+                archived_sessions.c.session_id.in_(session_ids)
+            )
             found = await connection.execute(
-                select(archive_segments.c.name, archive_segments.c.root)
-                .outerjoin(
-                    archived_sessions, archived_sessions.c.segment == archive_segments.c.name
-                )
-                .where(
+                select(archive_segments.c.name, archive_segments.c.root).where(
                     archive_segments.c.sessions > 0,
-                    or_(
-                        archived_sessions.c.session_id.in_(session_ids),
-                        archive_segments.c.name.in_(noted),
-                    ),
+                    archive_segments.c.name.in_(indexed.union_all(noted)),
                 )
-                .distinct()
             )
             segments = found.all()
         failed: dict[str, Exception] = {}
@@ -84,8 +81,17 @@ class SegmentsLeft:
         try:
             await remove_unused(self._engine, lambda: self._at_step("a segment was removed"))
         except OperatorFault as error:
-            failed[UNUSED] = error
+            if await self._has_replaced(erasure_id):
+                failed[UNUSED] = error
         return failed
+
+    async def _has_replaced(self, erasure_id: int) -> bool:
+        """Whether one of the segments that are not used any more may be of this erasure."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(
+                select(erasures.c.segments).where(erasures.c.erasure_id == erasure_id)
+            )
+            return int(found.scalar_one()) > 0
 
     async def _note(self, erasure_id: int, segment: str, session_ids: AbstractSet[str]) -> None:
         """Remove the sessions from the segment's index, and note the segment in the erasure."""
@@ -94,10 +100,10 @@ class SegmentsLeft:
             await add_counts(connection, erasure_id, records=records)
             await connection.execute(
                 text(
-                    "update erasures set pending = jsonb_set(pending, '{unread}',"
-                    " coalesce(pending->'unread', '[]') || to_jsonb(cast(:segment as text)))"
+                    "update erasures set pending = jsonb_set(pending, '{segments}',"
+                    " coalesce(pending->'segments', '[]') || to_jsonb(cast(:segment as text)))"
                     " where erasure_id = :erasure_id"
-                    " and not coalesce(pending->'unread', '[]') ? :segment"
+                    " and not coalesce(pending->'segments', '[]') ? :segment"
                 ),
                 {"erasure_id": erasure_id, "segment": segment},
             )
@@ -123,14 +129,16 @@ class SegmentsLeft:
         except (OperatorFault, HistoryUnreadable):
             with suppress(OperatorFault):  # else the next run removes it
                 await asyncio.to_thread(remove_segment, root, new)
-                async with self._engine.begin() as connection:
-                    await connection.execute(_row_of(new))
+                # A folder whose disk is gone is empty: the files are there when it is back.
+                if files_of(old)[1] in await asyncio.to_thread(names_in, root):
+                    async with self._engine.begin() as connection:
+                        await connection.execute(_delete_row(new))
             raise
         self._at_step("a segment was written")
         async with self._engine.begin() as connection:
             records = await _leave_index(connection, old, gone)
             if kept is None:
-                await connection.execute(_row_of(new))
+                await connection.execute(_delete_row(new))
             else:
                 await connection.execute(
                     update(archive_segments)
@@ -171,8 +179,8 @@ class SegmentsLeft:
         there = {each.session_id for each in manifest.blocks} - gone
         if manifest.name != name or there != await self._in_index(name) - gone:
             raise HistoryUnreadable(
-                f"the manifest of {name} has other sessions than Postgres knows of it; restore"
-                " the file that was written with it"
+                f"the manifest of {name} does not list the sessions that Postgres has for it;"
+                " restore the file that was written with it"
             )
 
     async def _in_index(self, segment: str) -> AbstractSet[str]:
@@ -183,8 +191,8 @@ class SegmentsLeft:
             return set(found.scalars())
 
 
-def _row_of(new: str) -> Delete:
-    """The row of a segment that is not there, to be deleted."""
+def _delete_row(new: str) -> Delete:
+    """Of a segment that has no files."""
     return archive_segments.delete().where(archive_segments.c.name == new)
 
 

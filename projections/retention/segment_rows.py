@@ -6,6 +6,7 @@ from collections.abc import Callable
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from offhook.errors import OperatorFault
 from offhook.history.files import names_in
 from offhook.history.segments import Block, Manifest, files_of, remove_segment
 from offhook.projections.views.stored.archive import archive_segments
@@ -41,7 +42,7 @@ async def remove_unused(engine: AsyncEngine, at_removed: Callable[[], None]) -> 
     """Remove the segments that a killed run has begun, or replaced: nothing refers to them.
 
     The row of one without files stays until its folder is there: its disk may not be mounted.
-    Raises OperatorFault.
+    Raises OperatorFault once all are removed that can be.
     """
     async with engine.connect() as connection:
         found = await connection.execute(
@@ -50,16 +51,24 @@ async def remove_unused(engine: AsyncEngine, at_removed: Callable[[], None]) -> 
             )
         )
         unused = found.all()
+    failed: OperatorFault | None = None
     for row in unused:
-        # The run may have been killed before it wrote the files, or after they were removed.
-        if await asyncio.to_thread(remove_segment, row.root, row.name) or await _is_there(
-            engine, row.root
-        ):
+        try:
+            # The run may have been killed before it wrote the files, or after they were removed.
+            is_gone = await asyncio.to_thread(
+                remove_segment, row.root, row.name
+            ) or await _is_there(engine, row.root)
+        except OperatorFault as error:
+            failed = failed or error
+            continue
+        if is_gone:
             async with engine.begin() as connection:
                 await connection.execute(
                     archive_segments.delete().where(archive_segments.c.name == row.name)
                 )
             at_removed()
+    if failed is not None:
+        raise failed
 
 
 async def _is_there(engine: AsyncEngine, root: str) -> bool:

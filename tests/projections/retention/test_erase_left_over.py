@@ -1,8 +1,9 @@
 """A segment that cannot be rewritten: everything else is erased, and it follows once it can be."""
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from nats.aio.client import Client
@@ -10,11 +11,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.errors import OperatorFault
+from offhook.history.segments import Manifest, remove_segment, without_sessions
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.rebuild.control import cancel
-from offhook.projections.retention import erase_segments
-from offhook.projections.retention.erase import Erased, Eraser, SegmentsLeftOver
+from offhook.projections.retention import erase_segments, segment_rows
+from offhook.projections.retention.erase import (
+    Erased,
+    Eraser,
+    SegmentsLeftOver,
+    held_back,
+)
 from offhook.projections.retention.erase_segments import UNUSED
+from offhook.projections.retention.targets import Target
 from tests.projections.rebuild.versions import built
 from tests.projections.retention.erasing import (
     NAMES,
@@ -114,12 +122,9 @@ async def test_segments_that_cannot_be_removed_are_left_too(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def down(*_: Any) -> None:
-        raise OperatorFault("the store does not answer")
-
     await calls(client, log, engine)
     await archive(client, engine, tmp_path)
-    monkeypatch.setattr(erase_segments, "remove_unused", down)
+    monkeypatch.setattr(segment_rows, "remove_segment", _is_down)
     with pytest.raises(SegmentsLeftOver, match=f"except in {UNUSED}: the store does not answer"):
         await Eraser(client, engine).erase(await target_of(engine, NAMES[:1]))
     monkeypatch.undo()
@@ -197,6 +202,122 @@ def _restore(root: Path, files: Mapping[Path, bytes]) -> None:
     root.mkdir(exist_ok=True)
     for path, content in files.items():
         path.write_bytes(content)
+
+
+async def test_what_is_to_be_removed_is_not_forgotten_while_its_store_is_down(
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = tmp_path / "archive"
+    await calls(client, log, engine)
+    await archive(client, engine, root)
+    target = await target_of(engine, NAMES[:1])
+    with pytest.raises(Killed):
+        await Eraser(client, engine, at_step=kill_at("a segment was replaced")).erase(target)
+    _take_away(root)
+    assert _found(await Eraser(client, engine).finish()) == [0]
+    (tmp_path / "unmounted").rename(root)
+    monkeypatch.setattr(segment_rows, "remove_segment", _is_down)
+    with pytest.raises(OperatorFault, match="does not answer"):
+        await Eraser(client, engine).finish()
+    # One that was never in a segment has its proof.
+    await settled_calls(client, log, engine, ["call-of-now-4"])
+    live = await target_of(engine, ["call-of-now-4"])
+    assert (await Eraser(client, engine).erase(live)).proof.found == 0
+    monkeypatch.undo()
+    assert await Eraser(client, engine).finish() == []
+    assert _segments(root) == await rows_in(engine, "archive_segments") == 1
+
+
+async def test_of_several_stores_one_that_is_down_keeps_its_own_segments_alone(
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    roots = [tmp_path / "first", tmp_path / "second"]
+    for root, name in zip(roots, NAMES, strict=False):
+        await settled_calls(client, log, engine, [name])
+        await archive(client, engine, root)
+
+    def one_is_down(root: str, name: str) -> bool:
+        return _is_down() if root == str(roots[0]) else remove_segment(root, name)
+
+    monkeypatch.setattr(segment_rows, "remove_segment", one_is_down)
+    with pytest.raises(SegmentsLeftOver, match="does not answer"):
+        await Eraser(client, engine).erase(await target_of(engine, NAMES[:2]))
+    assert [_segments(root) for root in roots] == [1, 0]
+
+
+async def test_what_was_written_on_a_disk_that_went_is_removed_once_it_is_back(
+    client: Client,
+    log: JetStreamLog,
+    engine: AsyncEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = tmp_path / "archive"
+    await calls(client, log, engine)
+    await archive(client, engine, root)
+
+    def goes(root_: str, manifest: Manifest, gone: AbstractSet[str], new: str) -> None:
+        without_sessions(root_, manifest, gone, new)
+        _take_away(root)
+        root.mkdir()
+        raise OperatorFault("the disk is gone")
+
+    monkeypatch.setattr(erase_segments, "without_sessions", goes)
+    with pytest.raises(SegmentsLeftOver, match="the disk is gone"):
+        await Eraser(client, engine).erase(await target_of(engine, NAMES[:1]))
+    monkeypatch.undo()
+    root.rmdir()
+    (tmp_path / "unmounted").rename(root)
+    assert _segments(root) == 2
+    assert _found(await Eraser(client, engine).finish()) == [0]
+    assert _segments(root) == await rows_in(engine, "archive_segments") == 1
+
+
+async def test_a_proof_waits_for_an_erasure_that_looks_for_the_same(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    root = tmp_path / "archive"
+    await settled_calls(client, log, engine, NAMES[:1])
+    await archive(client, engine, root)
+    await settled_calls(client, log, engine, NAMES[1:2])
+    _take_away(root)
+    first, second = [
+        replace(await target_of(engine, [name]), names=("Anna Example",)) for name in NAMES[:2]
+    ]
+    with pytest.raises(SegmentsLeftOver):
+        await Eraser(client, engine).erase(first)
+    with pytest.raises(OperatorFault, match="the proof waits for erasure 1, which"):
+        await Eraser(client, engine).erase(second)
+    assert await log.read(NAMES[1]) == []
+    (tmp_path / "unmounted").rename(root)
+    assert _found(await Eraser(client, engine).finish()) == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("done", "held"),
+    [
+        ({1: Target(session_ids=("b",))}, set()),
+        ({1: Target(session_ids=("a", "b"))}, {1}),
+        ({1: Target(session_ids=("b",), names=("Ann",))}, {1}),  # in a name that is longer
+        ({1: Target(session_ids=("b",), names=("Anna Smith",))}, set()),
+        # The second by what the first has.
+        ({1: Target(session_ids=("b",)), 2: Target(session_ids=("b", "a"))}, {1, 2}),
+    ],
+)
+def test_which_proofs_are_held_back(done: Mapping[int, Target], held: AbstractSet[int]) -> None:
+    assert held_back(done, [Target(session_ids=("a",), names=("Anna",))]) == held
+
+
+def _is_down(*_: str) -> bool:
+    raise OperatorFault("the store does not answer")
 
 
 def _segments(root: Path) -> int:

@@ -70,7 +70,7 @@ OLDER_THAN = timedelta(days=1)
 SETTLE_S = 1_800.0
 CONNECTIONS = 8
 MEMORY_EVERY_S = 10.0
-MEMORY_FOR_S = 150.0
+MEMORY_FOR_S = 270.0
 """Go looks for what it can free every two minutes, if nothing else makes it do so before; what was
 pooled goes at the second time."""
 

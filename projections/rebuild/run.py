@@ -39,6 +39,7 @@ from offhook.projections.rebuild.workers import working
 from offhook.projections.standby import Process
 from offhook.projections.views.analytics.refill import refill
 from offhook.projections.views.schema.versions import aside_of, live_schema
+from offhook.projections.views.stored.erasures import require_rows_erased
 
 POLL_S = 0.2
 
@@ -77,6 +78,7 @@ async def build_version(
     async with claimed(engine) as connection:
         live = await live_schema(connection)
         aside = aside_of(live)
+        await require_rows_erased(connection)
         await connection.commit()
         build = await _begun(engine, live, aside)
         progress = _Progress(build, on_progress)

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from offhook.errors import OperatorFault
 from offhook.projections.views.view import metadata
 
 ERASED = "erased:"
@@ -74,6 +75,30 @@ async def read_unfinished(connection: AsyncConnection) -> Unfinished:
     )
     count, since = found.one()
     return Unfinished(count=count, since=since)
+
+
+async def require_rows_erased(connection: AsyncConnection) -> None:
+    """Raise OperatorFault if an erasure was interrupted before it erased the rows of the views.
+
+    Their records may be gone by then: nothing else could make these rows.
+    """
+    found = await connection.execute(
+        select(erasures.c.erasure_id)
+        .where(
+            erasures.c.erased_at.is_(None),
+            text(
+                "exists (select from jsonb_array_elements_text(pending->'session_ids') as each"
+                " join sessions on sessions.session_id = each.value)"
+            ),
+        )
+        .order_by(erasures.c.erasure_id)
+        .limit(1)
+    )
+    if (erasure_id := found.scalar_one_or_none()) is not None:
+        raise OperatorFault(
+            f"erasure {erasure_id} was interrupted before it had erased its sessions from the"
+            " views: run `offhook erase --resume` first"
+        )
 
 
 async def add_counts(connection: AsyncConnection, erasure_id: int, **counts: int) -> None:

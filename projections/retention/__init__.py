@@ -7,6 +7,7 @@ erase      all records of a session or a number, wherever they are
 targets    which sessions those are
 rows       what erasing does in Postgres
 scan       the proof: where any of it can still be found
+vacuum     what was deleted leaves the tables' files
 repair     event_log compared with the log, and copied again
 
 alone          one of them at a time

@@ -14,9 +14,7 @@ A segment that cannot be rewritten does not stop the rest: it is noted beside wh
 rewrites it once that is possible.
 """
 
-import asyncio
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -43,8 +41,9 @@ from offhook.projections.retention.scan import (
 )
 from offhook.projections.retention.segment_rows import remove_unused
 from offhook.projections.retention.targets import Target
+from offhook.projections.retention.vacuum import Vacuum, named
 from offhook.projections.views.database.errors import DATABASE_ERRORS, reason_of
-from offhook.projections.views.database.transactions import OpenTransaction, open_transactions
+from offhook.projections.views.database.transactions import OpenTransaction
 from offhook.projections.views.progress.checkpoint import CHANNEL, ERASED_NOTICE
 from offhook.projections.views.registry import DERIVED
 from offhook.projections.views.schema.migrate import hold_off_projectors
@@ -59,10 +58,6 @@ from offhook.projections.views.stored.erasures import (
 
 READS_MAX = 5
 """How often a session is read until nothing of it is left in the log."""
-
-READERS_S = 10.0
-"""How long transactions are waited for that may still read what was deleted: while one is open, no
-vacuum removes it from the tables' files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,14 +83,21 @@ class _Pending:
 class SegmentsLeftOver(OperatorFault):
     """Everything is erased except in segments that could not be rewritten, which `why` names."""
 
-    def __init__(self, why: Mapping[str, Exception]) -> None:
+    def __init__(
+        self, why: Mapping[str, Exception], kept_for: Sequence[OpenTransaction] = ()
+    ) -> None:
+        """`kept_for` are transactions because of which the tables are not rewritten."""
         self.why = why
         name, error = next(iter(why.items()))
         others = f" and {len(why) - 1} more" if len(why) > 1 else ""
-        super().__init__(
-            f"everything is erased except in {name}{others}: {error}; once that is mended, run"
-            " `offhook erase --resume`"
-        )
+        said = f"everything is erased except in {name}{others}: {error}; once that is mended, run"
+        if kept_for:
+            super().__init__(
+                f"{said} `offhook erase --resume --full-vacuum`. Also, the tables are not"
+                f" rewritten: in use by {named(kept_for)}"
+            )
+        else:
+            super().__init__(f"{said} `offhook erase --resume`")
 
 
 class Eraser:
@@ -123,6 +125,7 @@ class Eraser:
         self._at_step = at_step
         self._doing = doing
         self._at_proof = at_proof
+        self._vacuum = Vacuum(engine, doing, is_full=full_vacuum)
         self._full_vacuum = full_vacuum
         self._kept_for: Sequence[OpenTransaction] = ()
 
@@ -149,7 +152,11 @@ class Eraser:
                 erasure_id = found.scalar_one()
                 await _keep_digests(connection, erasure_id, target)
             self._at_step("noted")
-            await self._go_on(erasure_id, target)
+            left_over = await self._go_on(erasure_id, target)
+            await self._vacuum_all(left_over)
+            if left_over:
+                raise SegmentsLeftOver(left_over)
+            self._at_step("done")
             for each in others:
                 if _looks_for(target, each.target):
                     raise OperatorFault(
@@ -165,7 +172,7 @@ class Eraser:
         Raises SegmentsLeftOver once all is done that can be.
         """
         async with alone(self._engine):
-            left = await self._roots()
+            roots = await self._roots()
             pending = await self._pending()
             if not pending:
                 await remove_unused(self._engine, lambda: self._at_step("a segment was removed"))
@@ -177,14 +184,15 @@ class Eraser:
             left_over: dict[str, Exception] = {}
             waiting: list[Target] = []
             for each in pending:
-                try:
-                    await self._go_on(each.erasure_id, each.target)
-                except SegmentsLeftOver as error:
-                    left_over |= error.why
+                if left := await self._go_on(each.erasure_id, each.target):
+                    left_over |= left
                     waiting.append(each.target)
                     continue
                 # The run that began it may have removed the last segment there was.
-                done[each.erasure_id] = each.target, sorted({*left, *each.roots})
+                done[each.erasure_id] = each.target, sorted({*roots, *each.roots})
+            await self._vacuum_all(left_over)
+            if done:
+                self._at_step("done")
             targets = {one: of[0] for one, of in done.items()}
             for held in held_back(targets, waiting):
                 del done[held]
@@ -221,24 +229,26 @@ class Eraser:
             found = await connection.execute(select(archive_segments.c.root).distinct())
             return [*found.scalars()]
 
-    async def _go_on(self, erasure_id: int, target: Target) -> None:
+    async def _go_on(self, erasure_id: int, target: Target) -> Mapping[str, Exception]:
+        """Erase the target; returns where it is left, as `SegmentEraser.leave` does."""
         await self._marks.add(target.session_ids)
         left_over = await self._segments.leave(erasure_id, frozenset(target.session_ids))
         await self._leave_tables(erasure_id, target)
         await self._leave_streams(erasure_id, target)
-        self._doing("waiting for transactions that may still read what was erased")
-        self._kept_for = await self._readers_left()
+        return left_over
+
+    async def _vacuum_all(self, left_over: Mapping[str, Exception]) -> None:
+        """Raises OperatorFault if a full vacuum would have to wait; it says what else is left."""
+        tables = [table.name for table in DERIVED]
+        self._kept_for = await self._vacuum.run([*tables, "parked_sessions", "erasures"])
         if self._full_vacuum and self._kept_for:
-            # Its request for a lock would wait for them, and all other readers behind it.
+            if left_over:
+                raise SegmentsLeftOver(left_over, self._kept_for)
             raise OperatorFault(
                 "all rows are erased, but the tables are not rewritten: in use by"
-                f" {', '.join(map(str, self._kept_for))}. Once it has ended, run"
+                f" {named(self._kept_for)}. Once it has ended, run"
                 " `offhook erase --resume --full-vacuum`"
             )
-        await self._vacuum([table.name for table in DERIVED] + ["parked_sessions", "erasures"])
-        if left_over:
-            raise SegmentsLeftOver(left_over)
-        self._at_step("done")
 
     async def _proved(self, done: Mapping[int, tuple[Target, Sequence[str]]]) -> list[Erased]:
         """Prove them, and forget whom once all proofs are there: a failure loses none of them."""
@@ -253,14 +263,26 @@ class Eraser:
         self._at_proof(proved)
         async with self._engine.begin() as connection:
             await connection.execute(forget)
-        try:
-            await self._vacuum(["erasures"])
-        except DATABASE_ERRORS as error:
-            raise OperatorFault(
-                "the erasure is proved, but whom it was about stays in the files of table erasures"
-                f" until that is vacuumed: {reason_of(error)}"
-            ) from error
+        await self._vacuum_erasures()
         return proved
+
+    async def _vacuum_erasures(self) -> None:
+        """Raises OperatorFault if that does not remove whom the erasures were about."""
+        try:
+            left = await self._vacuum.run(["erasures"])
+        except DATABASE_ERRORS as error:
+            why = f"until that is vacuumed: {reason_of(error)}"
+        else:
+            # The proof names those that were there before.
+            known = {each.pid for each in self._kept_for}
+            left = [each for each in left if each.pid not in known]
+            if not left:
+                return
+            why = f"for {named(left)}: once it has ended, run `{self._vacuum} erasures`"
+        raise OperatorFault(
+            "the erasure is proved, but whom it was about stays in the files of table erasures "
+            f"{why}"
+        )
 
     async def _prove(
         self, connection: AsyncConnection, erasure_id: int, target: Target, roots: Sequence[str]
@@ -329,25 +351,6 @@ class Eraser:
                 {"channel": CHANNEL, "notice": ERASED_NOTICE},
             )
         self._at_step("the rows were erased")
-
-    async def _readers_left(self) -> Sequence[OpenTransaction]:
-        """Wait for the transactions that began before now; returns those that stay open."""
-        began = time.monotonic()
-        while True:
-            async with self._engine.connect() as connection:
-                left = await open_transactions(connection, longer_s=time.monotonic() - began)
-            if not left or time.monotonic() - began > READERS_S:
-                return left
-            await asyncio.sleep(0.05)
-
-    async def _vacuum(self, tables: Sequence[str]) -> None:
-        """Remove what is deleted from the tables' files, as far as Postgres does."""
-        how = "full" if self._full_vacuum else "truncate, index_cleanup on"
-        async with self._engine.connect() as connection:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            for table in tables:
-                self._doing(f"vacuuming table {table}")
-                await connection.execute(text(f"vacuum ({how}) {table}"))
 
     async def _count(self, erasure_id: int, **counts: int) -> None:
         async with self._engine.begin() as connection:

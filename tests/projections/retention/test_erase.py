@@ -127,7 +127,7 @@ async def test_what_arrives_of_an_erased_session_is_dropped_and_erased_again(
     stores = [own_nats_server.directory / "store"]
     eraser = Eraser(client, engine, stores=stores)
     async with engine.connect() as reader:
-        monkeypatch.setattr("offhook.projections.retention.erase.READERS_S", 0.1)
+        monkeypatch.setattr("offhook.projections.retention.vacuum.READERS_S", 0.1)
         pid = (await reader.execute(text("select pg_backend_pid()"))).scalar_one()
         with pytest.raises(OperatorFault, match=rf"\(process {pid}, .* --resume --full-vacuum"):
             await Eraser(client, engine, stores=stores, full_vacuum=True).erase(target)

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.errors import OperatorFault
 from offhook.jetstream.log import JetStreamLog
-from offhook.projections.retention import erase, erase_segments
+from offhook.projections.retention import erase_segments, vacuum
 from offhook.projections.retention.erase import Erased, Eraser
 from offhook.projections.retention.scan import Proof, scan
 from offhook.projections.retention.targets import Target
@@ -40,7 +40,7 @@ from tests.projections.story import (
 
 
 @pytest.mark.parametrize(
-    ("module", "during"), [(erase_segments, "remove_unused"), (erase, "open_transactions")]
+    ("module", "during"), [(erase_segments, "remove_unused"), (vacuum, "open_transactions")]
 )
 async def test_what_arrives_during_an_erasure_does_not_stay_in_the_streams(
     module: ModuleType,

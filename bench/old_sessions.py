@@ -11,8 +11,8 @@ older than a day. Then `--calls` calls come in through ingress and end, and the 
 that size:
 
     memory     each process' own and its share of what it shares with others (PSS), in MB: with the
-               last portion in the log (`before`) and once nats-server has given back what it can;
-               PostgreSQL with its buffers, and they alone
+               last portion in the log (`before`) and once nats-server has given back what it can
+               (six and a half minutes); nats-server's heap in use, too, and PostgreSQL's buffers
     ms         processor time for each record of those calls
     complete   whether views, archive and log have exactly the sessions that they should
 
@@ -47,9 +47,9 @@ from bench.setting.carrier import StubCarrier, listening
 from bench.setting.children import cpu_s_of, cpu_s_with_children, memory_mb_of, role
 from bench.setting.load import SignedWebhook, at_rate, signed_webhook
 from bench.setting.machine import describe
+from bench.setting.profiled import ProfiledNatsServer
 from bench.setting.records import call_records
 from bench.setting.sender import Appends, Entry
-from offhook.cli.embedded.nats_server import NatsServer
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import prepare
 from offhook.cli.history.archive.run import run_archive
@@ -70,12 +70,12 @@ OLDER_THAN = timedelta(days=1)
 SETTLE_S = 1_800.0
 CONNECTIONS = 8
 MEMORY_EVERY_S = 10.0
-MEMORY_FOR_S = 270.0
-"""Go looks for what it can free every two minutes, if nothing else makes it do so before; what was
-pooled goes at the second time."""
+MEMORY_FOR_S = 390.0
+"""Go looks for what it can free every two minutes, if nothing else makes it do so before. What was
+pooled goes at the second time, what described it at the third."""
 
-BUFFERS = "its buffers"
-PROCESSES = ("nats-server", "Postgres", BUFFERS, "projector", "worker", "ingress")
+IN_USE, BUFFERS = "its heap", "its buffers"
+PROCESSES = ("nats-server", IN_USE, "Postgres", BUFFERS, "projector", "worker", "ingress")
 ARCHIVE = "archive"
 
 console = Console(width=130)
@@ -86,6 +86,7 @@ class Installation:
     """The running processes by name, and what reaches the servers."""
 
     settings: Settings
+    nats: ProfiledNatsServer
     pids: Mapping[str, int]
     js: JetStreamContext
     key: SigningKey
@@ -143,7 +144,11 @@ async def measure(chosen: argparse.Namespace) -> list[Row]:
                 await _settled(running)
                 before_mb = running.memory_mb()
                 archive_mb = await _archive(running, now)
-                after_mb = {**await _at_rest(running), ARCHIVE: archive_mb}
+                after_mb = {
+                    **await _at_rest(running),
+                    IN_USE: await asyncio.to_thread(running.nats.in_use_mb),
+                    ARCHIVE: archive_mb,
+                }
                 ms = await _calls_come(running, count, chosen.calls, chosen.rate)
                 complete = await _is_complete(running, count, chosen.calls)
                 rows.append(
@@ -168,7 +173,7 @@ async def _installation(  # type: ignore[no-untyped-def]
     stack = ExitStack()
     async with listening(StubCarrier()) as carrier:
         try:
-            nats = stack.enter_context(NatsServer(folder / "nats"))
+            nats = stack.enter_context(ProfiledNatsServer(folder / "nats"))
             postgres = stack.enter_context(PostgresServer(folder / "postgres"))
             settings = Settings(
                 nats_url=nats.url,
@@ -200,6 +205,7 @@ async def _installation(  # type: ignore[no-untyped-def]
                 )
             yield Installation(
                 settings=settings,
+                nats=nats,
                 pids={
                     "nats-server": nats.pid,
                     "Postgres": postgres.pid,
@@ -376,7 +382,7 @@ def _table(rows: Sequence[Row]) -> Table:
     for name in (*PROCESSES, ARCHIVE, "all"):
         for row in rows:
             mb = [
-                f"{each[name]:.0f}" if name in each else ""
+                f"{each[name]:.{1 if name == IN_USE else 0}f}" if name in each else ""
                 for each in (row.before_mb, row.after_mb)
             ]
             ms = sum(row.ms.values()) if name == "all" else row.ms.get(name)

@@ -5,6 +5,7 @@ leaving    what was archived is deleted from the log, many segments at once
 settled    which sessions may go, and what of them is archived; pure
 erase      all records of a session or a number, wherever they are
 targets    which sessions those are
+give_up    segments that are lost for good
 rows       what erasing does in Postgres
 scan       the proof: where any of it can still be found
 vacuum     what was deleted leaves the tables' files

@@ -14,7 +14,6 @@ A segment that cannot be rewritten does not stop the rest: it is noted beside wh
 rewrites it once that is possible.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -31,11 +30,13 @@ from offhook.jetstream.retention import Retention
 from offhook.projections.retention.alone import alone
 from offhook.projections.retention.archive import Archiver
 from offhook.projections.retention.erase_segments import SegmentEraser
+from offhook.projections.retention.give_up import give_segments_up
 from offhook.projections.retention.rows import erase_rows
 from offhook.projections.retention.scan import (
     Proof,
     Scanned,
-    pattern_of,
+    held_back,
+    looks_for,
     scan,
     wait_for_streams,
 )
@@ -59,6 +60,9 @@ from offhook.projections.views.stored.erasures import (
 READS_MAX = 5
 """How often a session is read until nothing of it is left in the log."""
 
+NAMED_MAX = 50
+"""Segments that are left, and named: for each that is lost an option is to be typed."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Erased:
@@ -69,6 +73,7 @@ class Erased:
     records: int  # in event_log and in segments
     messages: int  # in the streams
     segments: int  # written again
+    given_up: Sequence[str]  # segments that are lost, and that it ended without
     unfinished: int  # erasures that are still to be finished, such as of what arrived meanwhile
     proof: Proof
 
@@ -88,16 +93,17 @@ class SegmentsLeftOver(OperatorFault):
     ) -> None:
         """`kept_for` are transactions because of which the tables are not rewritten."""
         self.why = why
-        name, error = next(iter(why.items()))
-        others = f" and {len(why) - 1} more" if len(why) > 1 else ""
-        said = f"everything is erased except in {name}{others}: {error}; once that is mended, run"
+        more = f" and {len(why) - NAMED_MAX:,} more" if len(why) > NAMED_MAX else ""
+        names = ", ".join([*why][:NAMED_MAX]) + more
+        full, in_use = "", ""
         if kept_for:
-            super().__init__(
-                f"{said} `offhook erase --resume --full-vacuum`. Also, the tables are not"
-                f" rewritten: in use by {named(kept_for)}"
-            )
-        else:
-            super().__init__(f"{said} `offhook erase --resume`")
+            full = " --full-vacuum"
+            in_use = f". Also, the tables are not rewritten: in use by {named(kept_for)}"
+        super().__init__(
+            f"everything is erased except in {names}: {next(iter(why.values()))}; once that is"
+            f" mended, run `offhook erase --resume{full}`, with `--give-up SEGMENT` if a segment is"
+            f" lost for good{in_use}"
+        )
 
 
 class Eraser:
@@ -158,7 +164,7 @@ class Eraser:
                 raise SegmentsLeftOver(left_over)
             self._at_step("done")
             for each in others:
-                if _looks_for(target, each.target):
+                if looks_for(target, each.target):
                     raise OperatorFault(
                         f"everything is erased; the proof waits for erasure {each.erasure_id},"
                         " which looks for the same: run `offhook erase --resume`"
@@ -166,12 +172,15 @@ class Eraser:
             [erased] = await self._proved({erasure_id: (target, roots)})
             return erased
 
-    async def finish(self) -> list[Erased]:
+    async def finish(self, give_up: Sequence[str] = ()) -> list[Erased]:
         """Finish what was begun before, and erase what arrived for erased sessions since.
 
-        Raises SegmentsLeftOver once all is done that can be.
+        `give_up` are segments that are lost: see `give_segments_up`. Raises SegmentsLeftOver
+        once all is done that can be.
         """
         async with alone(self._engine):
+            await give_segments_up(self._engine, give_up)
+            await self._segments.take_back()
             roots = await self._roots()
             pending = await self._pending()
             if not pending:
@@ -304,6 +313,7 @@ class Eraser:
             records=row.records,
             messages=row.messages,
             segments=row.segments,
+            given_up=row.given_up,
             unfinished=(await read_unfinished(connection)).count,
             proof=proof,
         )
@@ -355,30 +365,6 @@ class Eraser:
     async def _count(self, erasure_id: int, **counts: int) -> None:
         async with self._engine.begin() as connection:
             await add_counts(connection, erasure_id, **counts)
-
-
-def held_back(done: Mapping[int, Target], waiting: Sequence[Target]) -> set[int]:
-    """Which of the erasures that are done wait for their proofs, as the others do.
-
-    A proof would find the terms of one that waits.
-    """
-    held: dict[int, Target] = {}
-    others = [*waiting]
-    for other in others:
-        found = {
-            each: target
-            for each, target in done.items()
-            if each not in held and _looks_for(target, other)
-        }
-        held |= found
-        others += found.values()
-    return {*held}
-
-
-def _looks_for(one: Target, other: Target) -> bool:
-    """Whether a proof about the one would find what is kept of the other to look for it."""
-    terms = [each for field in asdict(other).values() for each in field]
-    return re.search(pattern_of(one), "\n".join(terms)) is not None
 
 
 async def _keep_digests(connection: AsyncConnection, erasure_id: int, target: Target) -> None:

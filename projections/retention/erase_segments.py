@@ -3,6 +3,7 @@
 If that cannot be done, for example because its disk is not mounted, the sessions are removed from
 the segment's index, so that nothing reads them there. The segment is noted in the erasure, and
 rewritten once it can be. Whichever erasure rewrites it leaves out all sessions erased this way.
+If it was given up, the erasure ends without it.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from offhook.history.segments import (
     files_of,
     read_manifest,
     remove_segment,
+    require_hash,
     without_sessions,
 )
 from offhook.projections.retention.segment_rows import (
@@ -37,6 +39,16 @@ from offhook.projections.views.stored.erasures import (
 )
 
 UNUSED = "segments that are not used any more"
+
+_LEFT = (
+    "update erasures set pending = jsonb_set(pending, '{segments}',"
+    " coalesce(pending->'segments', '[]') || to_jsonb(cast(:segment as text)))"
+    " where erasure_id = :erasure_id and not coalesce(pending->'segments', '[]') ? :segment"
+)
+_GIVEN_UP = (
+    "update erasures set given_up = array_append(given_up, cast(:segment as text))"
+    " where erasure_id = :erasure_id and not :segment = any(given_up)"
+)
 
 
 class SegmentEraser:
@@ -76,8 +88,8 @@ class SegmentEraser:
             try:
                 await self._rewrite(erasure_id, row.root, row.name, session_ids)
             except (OperatorFault, HistoryUnreadable) as error:
-                await self._note(erasure_id, row.name, session_ids)
-                failed[row.name] = error
+                if not await self._note(erasure_id, row.name, session_ids):
+                    failed[row.name] = error
         try:
             await remove_unused(self._engine, lambda: self._at_step("a segment was removed"))
         except OperatorFault as error:
@@ -93,21 +105,66 @@ class SegmentEraser:
             )
             return int(found.scalar_one()) > 0
 
-    async def _note(self, erasure_id: int, segment: str, session_ids: AbstractSet[str]) -> None:
-        """Remove the sessions from the segment's index, and note the segment in the erasure."""
+    async def take_back(self) -> None:
+        """Have segments that were given up erased from again if they are there again.
+
+        There is an erasure for each from which something is to be erased: `Eraser.finish` finds it.
+        """
+        segments = archive_segments.c
+        async with self._engine.connect() as connection:
+            found = await connection.execute(
+                select(segments.name, segments.root, segments.sha256).where(
+                    segments.given_up_at.is_not(None), segments.sessions > 0
+                )
+            )
+            rows = found.all()
+        names: dict[str, list[str]] = {}
+        for root in {row.root for row in rows}:
+            with suppress(OperatorFault):
+                names[root] = await asyncio.to_thread(names_in, root)
+        for row in rows:
+            if files_of(row.name)[1] not in names.get(row.root, ()):
+                continue
+            try:
+                manifest = await asyncio.to_thread(read_manifest, row.root, row.name)
+                erased = await self._erased_in(manifest)
+                if not erased:
+                    await asyncio.to_thread(require_hash, row.root, row.name, row.sha256)
+            except (OperatorFault, HistoryUnreadable):
+                continue
+            async with self._engine.begin() as connection:
+                if erased:
+                    pending = {"session_ids": sorted(erased), "segments": [row.name]}
+                    await connection.execute(
+                        insert(erasures).values(
+                            begun_at=text("clock_timestamp()"), pending=pending,
+                            sessions=0, records=0, messages=0, segments=0,
+                        )
+                    )  # fmt: skip
+                await connection.execute(
+                    update(archive_segments)
+                    .where(segments.name == row.name)
+                    .values(given_up_at=None)
+                )
+
+    async def _note(self, erasure_id: int, segment: str, session_ids: AbstractSet[str]) -> bool:
+        """Remove the sessions from the segment's index, and note the segment in the erasure.
+
+        Returns whether it was given up: the erasure is then not pending because of it.
+        """
         async with self._engine.begin() as connection:
+            found = await connection.execute(
+                select(archive_segments.c.given_up_at).where(archive_segments.c.name == segment)
+            )
+            is_given_up = found.scalar_one() is not None
             records = await _leave_index(connection, segment, session_ids)
             await add_counts(connection, erasure_id, records=records)
             await connection.execute(
-                text(
-                    "update erasures set pending = jsonb_set(pending, '{segments}',"
-                    " coalesce(pending->'segments', '[]') || to_jsonb(cast(:segment as text)))"
-                    " where erasure_id = :erasure_id"
-                    " and not coalesce(pending->'segments', '[]') ? :segment"
-                ),
+                text(_GIVEN_UP if is_given_up else _LEFT),
                 {"erasure_id": erasure_id, "segment": segment},
             )
         self._at_step("a segment was left")
+        return is_given_up
 
     async def _rewrite(
         self, erasure_id: int, root: str, old: str, session_ids: AbstractSet[str]

@@ -50,7 +50,10 @@ class Leaving:
         self._records = 0
 
     async def unfinished(self) -> Sequence[Any]:
-        """Segments that an earlier run registered: name, and what is still in the log of each."""
+        """Segments that an earlier run registered: name, and what is still in the log of each.
+
+        Without those that were given up: the log may have all that there is of their sessions.
+        """
         async with self._engine.connect() as connection:
             left = await connection.execute(
                 select(
@@ -58,7 +61,11 @@ class Leaving:
                     func.count().label("sessions"),
                     func.sum(archived_sessions.c.records).label("records"),
                 )
-                .where(archived_sessions.c.left_log_at.is_(None))
+                .join(archive_segments, archive_segments.c.name == archived_sessions.c.segment)
+                .where(
+                    archived_sessions.c.left_log_at.is_(None),
+                    archive_segments.c.given_up_at.is_(None),
+                )
                 .group_by(archived_sessions.c.segment)
             )
             return left.all()

@@ -4,16 +4,17 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import zstandard
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from offhook.errors import OperatorFault
+from offhook.errors import OperatorFault, shown_url
 from offhook.history.files import names_in, stored_bytes
 from offhook.history.segments import files_of
 from offhook.projections.retention.targets import Target, number_pattern
@@ -85,6 +86,30 @@ def _hex(digits: str) -> str:
 _SHORT = {'"': '"', "/": "/", "\\": "", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
 
 
+def held_back(done: Mapping[int, Target], waiting: Sequence[Target]) -> set[int]:
+    """Which of the erasures that are done wait for their proofs, as the others do.
+
+    A proof would find the terms of one that waits.
+    """
+    held: dict[int, Target] = {}
+    others = [*waiting]
+    for other in others:
+        found = {
+            each: target
+            for each, target in done.items()
+            if each not in held and looks_for(target, other)
+        }
+        held |= found
+        others += found.values()
+    return {*held}
+
+
+def looks_for(one: Target, other: Target) -> bool:
+    """Whether a proof about the one would find what is kept of the other to look for it."""
+    terms = [each for field in asdict(other).values() for each in field]
+    return re.search(pattern_of(one), "\n".join(terms)) is not None
+
+
 async def scan(
     connection: AsyncConnection,
     target: Target,
@@ -105,8 +130,8 @@ async def scan(
     for store in stores:
         await asyncio.to_thread(_scan_store, store, searched, doing, proof)
     for root in roots:
-        expected = await _segments_of(connection, root)
-        await asyncio.to_thread(_scan_segments, root, expected, searched, doing, proof)
+        expected, given_up = await _segments_of(connection, root)
+        await asyncio.to_thread(_scan_segments, root, expected, given_up, searched, doing, proof)
     proof.scanned += await _scan_tables(connection, pattern, doing)
     return proof
 
@@ -189,25 +214,49 @@ def _parts_of(path: Path) -> Iterator[bytes]:
             rest = content[-OVERLAP_BYTES:]
 
 
-async def _segments_of(connection: AsyncConnection, root: str) -> set[str]:
-    """The names of the files that the archive has there, or that are to be removed."""
+async def _segments_of(
+    connection: AsyncConnection, root: str
+) -> tuple[set[str], Mapping[str, datetime]]:
+    """The names of the files that the archive has there, or that are to be removed.
+
+    And which segments were given up, and when: their files are expected no more.
+    """
+    segments = archive_segments.c
     found = await connection.execute(
-        select(archive_segments.c.name).where(archive_segments.c.root == root)
+        select(segments.name, segments.given_up_at)
+        .where(segments.root == root)
+        .order_by(segments.name)
     )
-    return {name for each in found.scalars() for name in files_of(each)}
+    rows = found.all()
+    given_up = {row.name: row.given_up_at for row in rows if row.given_up_at is not None}
+    return {
+        name for row in rows if row.given_up_at is None for name in files_of(row.name)
+    }, given_up
 
 
 def _scan_segments(
     root: str,
     expected: set[str],
+    given_up: Mapping[str, datetime],
     searched: "re.Pattern[bytes]",
     doing: Callable[[str], None],
     proof: Proof,
 ) -> None:
+    names: Sequence[str] = ()
+    failed_to_list: OperatorFault | None = None
     try:
         names = names_in(root)
     except OperatorFault as error:
-        proof.unreachable.append(f"the segments in {root}: {error}")
+        failed_to_list = error
+    for name, at in given_up.items():
+        if not {*files_of(name)}.issubset(names):
+            proof.unreachable.append(
+                f"{name} in {shown_url(root)}, which was given up on {at:%Y-%m-%d}"
+            )
+    if failed_to_list is not None:
+        proof.unreachable.append(f"the segments in {root}: {failed_to_list}")
+        return
+    if given_up and not (expected or names):
         return
     size = found = 0
     failed = [f"{name} is not there" for name in sorted(expected.difference(names))]

@@ -42,13 +42,14 @@ async def remove_unused(engine: AsyncEngine, at_removed: Callable[[], None]) -> 
     """Remove the segments that a killed run has begun, or replaced: nothing refers to them.
 
     The row of one without files stays until its folder is there: its disk may not be mounted.
-    Raises OperatorFault once all are removed that can be.
+    Raises OperatorFault, which names one, once all are removed that can be. One that was given up
+    is tried too, but not missed.
     """
     async with engine.connect() as connection:
         found = await connection.execute(
-            select(archive_segments.c.name, archive_segments.c.root).where(
-                or_(archive_segments.c.archived_at.is_(None), archive_segments.c.sessions == 0)
-            )
+            select(
+                archive_segments.c.name, archive_segments.c.root, archive_segments.c.given_up_at
+            ).where(or_(archive_segments.c.archived_at.is_(None), archive_segments.c.sessions == 0))
         )
         unused = found.all()
     failed: OperatorFault | None = None
@@ -59,7 +60,8 @@ async def remove_unused(engine: AsyncEngine, at_removed: Callable[[], None]) -> 
                 remove_segment, row.root, row.name
             ) or await _is_there(engine, row.root)
         except OperatorFault as error:
-            failed = failed or error
+            if row.given_up_at is None:
+                failed = failed or OperatorFault(f"{row.name} cannot be removed: {error}")
             continue
         if is_gone:
             async with engine.begin() as connection:
@@ -72,13 +74,14 @@ async def remove_unused(engine: AsyncEngine, at_removed: Callable[[], None]) -> 
 
 
 async def _is_there(engine: AsyncEngine, root: str) -> bool:
-    """Whether the folder has segments: all that are in use."""
+    """Whether the folder has segments: all that are in use, but for those given up."""
     async with engine.connect() as connection:
         found = await connection.execute(
             select(archive_segments.c.name).where(
                 archive_segments.c.root == root,
                 archive_segments.c.archived_at.is_not(None),
                 archive_segments.c.sessions > 0,
+                archive_segments.c.given_up_at.is_(None),
             )
         )
         expected = {name for each in found.scalars() for name in files_of(each)}

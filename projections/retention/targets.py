@@ -6,14 +6,14 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offhook.errors import OperatorFault
 from offhook.history.segments import read_block
 from offhook.phone_numbers import spellings
 from offhook.projections.views.sessions import read_session, session_at
-from offhook.projections.views.stored.archive import archived_ids, places_of
+from offhook.projections.views.stored.archive import archive_segments, archived_ids, places_of
 from offhook.projections.views.stored.erasures import ERASED
 from offhook.projections.views.view import storable
 
@@ -61,15 +61,19 @@ async def find_target(
     names: Collection[str],
     now: datetime,
     doing: Callable[[str], None] = lambda what: None,
+    at_skipped: Callable[[str], None] = lambda segment: None,
 ) -> Target:
-    """The target. Raises OperatorFault if there is none, if a call is up, or if it is too large."""
+    """The target. Raises OperatorFault if there is none, if a call is up, or if it is too large.
+
+    `at_skipped` is called with segments that were given up, and so not searched for the numbers.
+    """
     found = await _known_among(connection, session_ids)
     if missing := sorted(set(session_ids) - found):
         start = await _is_a_start(connection, missing[0])
         expected = "; it is the start of an id, and erase expects a whole one" if start else ""
         raise OperatorFault(f"there is no session {missing[0]!r}{expected}; nothing was erased")
     for number in numbers:
-        found |= await _with_number(connection, number, doing)
+        found |= await _with_number(connection, number, doing, at_skipped)
     found = {each for each in await _linked(connection, found) if not each.startswith(ERASED)}
     if not found:
         if not numbers:
@@ -112,7 +116,10 @@ async def _is_a_start(connection: AsyncConnection, text_: str) -> bool:
 
 
 async def _with_number(
-    connection: AsyncConnection, number: str, doing: Callable[[str], None]
+    connection: AsyncConnection,
+    number: str,
+    doing: Callable[[str], None],
+    at_skipped: Callable[[str], None],
 ) -> set[str]:
     """By the views, and by the text of every record, in event_log and in segments."""
     digits = digits_of(number)
@@ -131,20 +138,30 @@ async def _with_number(
     )
     sessions = set(found.scalars())
     return sessions | await _archived_with(
-        connection, pattern, lambda place: doing(f"looking for {number} in {place}")
+        connection, pattern, lambda place: doing(f"looking for {number} in {place}"), at_skipped
     )
 
 
 async def _archived_with(
-    connection: AsyncConnection, pattern: str, doing: Callable[[str], None]
+    connection: AsyncConnection,
+    pattern: str,
+    doing: Callable[[str], None],
+    at_skipped: Callable[[str], None],
 ) -> set[str]:
     searched = re.compile(pattern.encode())
+    result = await connection.execute(
+        select(archive_segments.c.name).where(archive_segments.c.given_up_at.is_not(None))
+    )
+    given_up = set(result.scalars())
     session_ids = [each async for each in archived_ids(connection)]
     found: set[str] = set()
     for at in range(0, len(session_ids), 100):
         doing(f"archived sessions: {at:,} of {len(session_ids):,}")
         for session_id, places in (await places_of(connection, session_ids[at : at + 100])).items():
             for place in places:
+                if place.segment in given_up:
+                    at_skipped(place.segment)
+                    continue
                 records = await asyncio.to_thread(
                     read_block, place.root, place.segment, place.block
                 )

@@ -38,6 +38,15 @@ class ErasureOptions:
             help="Finish an interrupted erasure, and erase records that arrived later.",
         ),
     ] = False
+    given_up: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--give-up",
+            metavar="SEGMENT",
+            help="With --resume: a segment that is lost for good, so that nothing waits for it."
+            " May be repeated.",
+        ),
+    ] = None
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the proof to this file, as JSON.")
     ] = None

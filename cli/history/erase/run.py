@@ -17,11 +17,13 @@ from offhook.cli.history.erase.options import ErasureOptions
 from offhook.cli.history.progress import showing
 from offhook.cli.listing import print_listing
 from offhook.cli.options import UsageWrong
-from offhook.errors import HistoryUnreadable, OperatorFault, PassingFault
+from offhook.errors import HistoryUnreadable, OperatorFault, PassingFault, shown_url
 from offhook.history.files import NamedFile, replacing
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.retention import has_streams, store_directories
+from offhook.position import position_text
 from offhook.projections.retention.erase import Erased, Eraser
+from offhook.projections.retention.give_up import Lost, find_lost
 from offhook.projections.retention.targets import Target, find_target
 from offhook.projections.views.database.engine import Engine, open_database
 from offhook.projections.views.database.errors import DATABASE_ERRORS
@@ -45,6 +47,8 @@ def run_erase(console: Console, settings: Settings, wanted: ErasureOptions) -> b
         raise UsageWrong("nothing to erase; expected SESSION, --number or --resume")
     if wanted.resumes and (wanted.session_ids or wanted.numbers):
         raise UsageWrong("--resume takes no SESSION and no --number")
+    if wanted.given_up and not wanted.resumes:
+        raise UsageWrong("--give-up needs --resume; nothing was erased")
     for option, texts in (("SESSION", wanted.session_ids), ("--name", wanted.names)):
         if not all(each.strip() for each in texts or ()):  # it would be found everywhere
             raise UsageWrong(f"{option} is empty; expected a text, nothing was erased")
@@ -115,10 +119,20 @@ async def _erase(
             stores: Sequence[Path] = wanted.stores or ()
             if not stores:
                 stores = await asyncio.to_thread(store_directories, settings.nats_monitor_urls)
+            if wanted.given_up:
+                _show_lost(console, await find_lost(engine, wanted.given_up))
+                if not wanted.is_agreed:
+                    typer.confirm("Give up what is lost?", abort=True)
             if not wanted.resumes:
+                skipped: set[str] = set()
                 async with showing(console) as doing:
-                    target = await _target(engine, wanted, doing)
+                    target = await _target(engine, wanted, doing, skipped.add)
                 _show(console, target)
+                for each in sorted(skipped):
+                    console.print(
+                        f"not searched for a number: {each}, which was given up",
+                        style="yellow", soft_wrap=True,
+                    )  # fmt: skip
                 if not wanted.is_agreed:
                     typer.confirm("Erase them for good?", abort=True)
             async with showing(console) as doing:
@@ -132,7 +146,7 @@ async def _erase(
                     full_vacuum=wanted.full_vacuum,
                 )
                 if wanted.resumes:
-                    await eraser.finish()
+                    await eraser.finish(wanted.given_up or ())
                 else:
                     await eraser.erase(target)
         finally:
@@ -141,7 +155,12 @@ async def _erase(
         await engine.dispose()
 
 
-async def _target(engine: Engine, wanted: ErasureOptions, doing: Callable[[str], None]) -> Target:
+async def _target(
+    engine: Engine,
+    wanted: ErasureOptions,
+    doing: Callable[[str], None],
+    at_skipped: Callable[[str], None],
+) -> Target:
     async with engine.connect() as connection:
         return await find_target(
             connection,
@@ -150,6 +169,7 @@ async def _target(engine: Engine, wanted: ErasureOptions, doing: Callable[[str],
             wanted.names or (),
             datetime.now(UTC),
             doing,
+            at_skipped,
         )
 
 
@@ -157,10 +177,34 @@ def _show(console: Console, target: Target) -> None:
     console.print(
         f"{counted(len(target.session_ids), 'session')}, with those that are linked by a dial:"
     )
-    for session_id in target.session_ids[:SHOWN_MAX]:
+    _list(console, target.session_ids)
+
+
+def _show_lost(console: Console, lost: Sequence[Lost]) -> None:
+    for each in lost:
+        said = f"{each.name} in {shown_url(each.root)}: no other records are lost with it"
+        if each.first_position is not None and each.last_position is not None:
+            said = (
+                f"{each.name} in {shown_url(each.root)}: with it"
+                f" {counted(each.records, 'record')} of"
+                f" {counted(len(each.session_ids), 'other session')} are lost, from position"
+                f" {position_text(each.first_position)} to {position_text(each.last_position)}:"
+            )
+        console.print(said, markup=False, highlight=False, soft_wrap=True)
+        _list(console, each.session_ids)
+    console.print(
+        "The views keep the rows of these sessions, and their records can be read again if the"
+        " files are restored. What is erased is then erased from the files too, by `offhook erase"
+        " --resume` or the next `offhook archive`.",
+        soft_wrap=True,
+    )
+
+
+def _list(console: Console, session_ids: Sequence[str]) -> None:
+    for session_id in session_ids[:SHOWN_MAX]:
         console.print(f"  {session_id}", markup=False, highlight=False)
-    if len(target.session_ids) > SHOWN_MAX:
-        console.print(f"  and {len(target.session_ids) - SHOWN_MAX:,} more")
+    if len(session_ids) > SHOWN_MAX:
+        console.print(f"  and {len(session_ids) - SHOWN_MAX:,} more")
 
 
 def _say_if_done(console: Console, step: str) -> None:

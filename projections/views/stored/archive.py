@@ -1,6 +1,7 @@
 """Where the records of archived sessions are, and how they are read from there.
 
-archive_segments     a row per segment file; `archived_at` is null while it is written
+archive_segments     a row per segment file; `archived_at` is null while it is written, and
+                     `given_up_at` unless it is lost for good
 archived_sessions    a row per session and segment; `left_log_at` is null until the stream has let
                      go of its records
 
@@ -51,6 +52,7 @@ archive_segments = Table(
     Column("sessions", Integer),
     Column("first_seq", BigInteger),
     Column("last_seq", BigInteger),
+    Column("given_up_at", DateTime(timezone=True)),
 )
 
 archived_sessions = Table(

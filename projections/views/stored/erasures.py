@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Column,
     DateTime,
@@ -42,6 +43,8 @@ erasures = Table(
     Column("records", BigInteger, nullable=False),  # in event_log and in segments
     Column("messages", BigInteger, nullable=False),  # in the streams
     Column("segments", Integer, nullable=False),  # that were written again
+    # Segments that it ended without, because they are lost.
+    Column("given_up", ARRAY(Text), nullable=False, server_default=text("'{}'")),
 )
 
 # Of one that is proved it is JSON's null.

@@ -54,8 +54,8 @@ async def test_the_end_of_an_erasure_says_what_its_proof_could_not_reach(
 
         async def finish(self) -> None:
             erased = Erased(
-                erasure_id=7, sessions=1, records=4, messages=2, segments=0, unfinished=0,
-                proof=proof,
+                erasure_id=7, sessions=1, records=4, messages=2, segments=0, given_up=[],
+                unfinished=0, proof=proof,
             )  # fmt: skip
             self._at_proof([erased])
 

@@ -14,12 +14,12 @@ import zstandard
 from sqlalchemy import text
 
 from offhook.cli.show import follow
-from offhook.codec.facts import encode, encoded_webhook
+from offhook.codec.facts import encoded_webhook
 from offhook.codec.webhooks import wire_body
-from offhook.events import CallEvent, CallHangup, CallInitiated, Decided
+from offhook.events import CallEvent, CallHangup, CallInitiated
 from offhook.jetstream.retention import Retention
 from offhook.projections.retention.archive import Archiver
-from tests.cli.history.conftest import Installation, take_calls
+from tests.cli.history.conftest import Installation, settle_failures, take_calls
 from tests.cli.history.test_replay import Endpoint, serving
 from tests.cli.terminal import Printed
 from tests.projections.story import events_of, stored_views
@@ -34,7 +34,7 @@ async def test_everything_reads_the_same_before_and_after_an_archive_run(
     here: Installation, tmp_path: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await take_calls(here, *NAMES)
-    await _settle_failures(here)
+    await settle_failures(here, *NAMES)
     async with serving(free_port, Endpoint()) as endpoint:
         before = await _read(here, endpoint)
         assert len(before["export"].output.splitlines()) == 22 * len(NAMES)
@@ -229,19 +229,6 @@ async def _read(here: Installation, endpoint: Endpoint) -> dict[str, Any]:
         name: value for name, value in printed.json.items() if name not in ("finished_at", "took_s")
     }
     return found
-
-
-async def _settle_failures(here: Installation) -> None:
-    """A decision on each failure of a command, without which a session is not archived."""
-    for session_id in NAMES:
-        for record in await here.log.read(session_id):
-            if type(record.fact).__name__ == "CommandFailed":
-                decided = Decided(
-                    cause_seq=record.seq, cause_id=record.fact_id, flow="frontdesk",
-                    flow_version="7", worker="worker-1", lease_s=3.0,
-                )  # fmt: skip
-                await here.log.append(session_id, "out", encode(decided, session_id))
-    await here.project()
 
 
 async def _typed(here: Installation, *arguments: str) -> Printed:

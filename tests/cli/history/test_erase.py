@@ -22,6 +22,7 @@ from offhook.projections.retention.scan import Proof
         (("--number", "+12025550100", "--name", ""), "--name is empty"),
         ((" ",), "SESSION is empty"),
         (("s1", "--resume"), "--resume takes no SESSION"),
+        (("s1", "--give-up", "segment-1"), "--give-up needs --resume"),
     ],
 )
 def test_what_names_nothing_is_refused(words: tuple[str, ...], refused: str) -> None:
@@ -72,11 +73,12 @@ def test_a_proof_is_written_and_printed_before_the_erasure_ends(
 ) -> None:
     async def erase(*words: Any) -> None:
         erased = Erased(
-            erasure_id=7, sessions=1, records=4, messages=2, segments=0, unfinished=1,
-            proof=Proof(),
+            erasure_id=7, sessions=1, records=4, messages=2, segments=0, given_up=["segment-1"],
+            unfinished=1, proof=Proof(),
         )  # fmt: skip
         words[-1]([erased])
-        assert json.loads(report.read_bytes())[0]["erasure_id"] == 7
+        [written] = json.loads(report.read_bytes())
+        assert (written["erasure_id"], written["given_up"]) == (7, ["segment-1"])
         raise KeyboardInterrupt
 
     monkeypatch.setattr(run, "_erase", erase)

@@ -45,9 +45,10 @@ async def target_of(
     session_ids: Sequence[str] = (),
     numbers: Sequence[str] = (),
     now: datetime = NOW,
+    at_skipped: Callable[[str], None] = lambda segment: None,
 ) -> Target:
     async with engine.connect() as connection:
-        return await find_target(connection, session_ids, numbers, [], now)
+        return await find_target(connection, session_ids, numbers, [], now, at_skipped=at_skipped)
 
 
 async def scanned(engine: AsyncEngine, target: Target, stores: Sequence[Path], root: Path) -> Proof:

@@ -15,13 +15,9 @@ from offhook.history.segments import Manifest, remove_segment, without_sessions
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.rebuild.control import cancel
 from offhook.projections.retention import erase_segments, segment_rows
-from offhook.projections.retention.erase import (
-    Erased,
-    Eraser,
-    SegmentsLeftOver,
-    held_back,
-)
+from offhook.projections.retention.erase import Erased, Eraser, SegmentsLeftOver
 from offhook.projections.retention.erase_segments import UNUSED
+from offhook.projections.retention.scan import held_back
 from offhook.projections.retention.targets import Target
 from tests.projections.rebuild.versions import built
 from tests.projections.retention.erasing import (
@@ -125,7 +121,9 @@ async def test_segments_that_cannot_be_removed_are_left_too(
     await calls(client, log, engine)
     await archive(client, engine, tmp_path)
     monkeypatch.setattr(segment_rows, "remove_segment", _is_down)
-    with pytest.raises(SegmentsLeftOver, match=f"except in {UNUSED}: the store does not answer"):
+    with pytest.raises(
+        SegmentsLeftOver, match=f"except in {UNUSED}: segment-.* the store does not answer"
+    ):
         await Eraser(client, engine).erase(await target_of(engine, NAMES[:1]))
     monkeypatch.undo()
     [erased] = await Eraser(client, engine).finish()
@@ -172,7 +170,7 @@ async def test_other_erasures_end_but_those_of_whom_it_is_still_known(
     await publish(log, [late(NAMES[0])])
     await project(client, engine)
     proved: list[Erased] = []
-    with pytest.raises(SegmentsLeftOver, match="and 1 more: "):
+    with pytest.raises(SegmentsLeftOver, match=r"in segment-\w+, segment-\w+: "):
         await Eraser(client, engine, at_proof=proved.extend).finish()
     assert [(each.sessions, each.proof.found, each.unfinished) for each in proved] == [(1, 0, 3)]
     assert [await log.read(name) for name in NAMES] == [[], [], []]

@@ -30,6 +30,7 @@ class Lost:
     root: str
     session_ids: Sequence[str]
     records: int
+    in_log: int = 0  # of these sessions; an interrupted archive run may have deleted some records
     first_position: int | None = None  # None if there are no such sessions
     last_position: int | None = None
 
@@ -96,7 +97,7 @@ async def _lost_with(connection: AsyncConnection, row: Any) -> Lost:
     sessions = archived_sessions.c
     erased = select(func.jsonb_array_elements_text(erasures.c.pending["session_ids"]))
     found = await connection.execute(
-        select(sessions.session_id, sessions.records, sessions.first_seq, sessions.last_seq)
+        select(archived_sessions)
         .where(sessions.segment == row.name, sessions.session_id.not_in(erased))
         .order_by(sessions.first_seq)
     )
@@ -106,6 +107,7 @@ async def _lost_with(connection: AsyncConnection, row: Any) -> Lost:
         root=row.root,
         session_ids=[each.session_id for each in rows],
         records=sum(each.records for each in rows),
+        in_log=sum(each.left_log_at is None for each in rows),
         first_position=min((each.first_seq for each in rows), default=None),
         last_position=max((each.last_seq for each in rows), default=None),
     )

@@ -188,8 +188,10 @@ def _show_lost(console: Console, lost: Sequence[Lost]) -> None:
                 f"{each.name} in {shown_url(each.root)}: with it"
                 f" {counted(each.records, 'record')} of"
                 f" {counted(len(each.session_ids), 'other session')} are lost, from position"
-                f" {position_text(each.first_position)} to {position_text(each.last_position)}:"
+                f" {position_text(each.first_position)} to {position_text(each.last_position)}"
             )
+            if each.in_log:
+                said += f" (of {each.in_log:,} the log may still have all or some)"
         console.print(said, markup=False, highlight=False, soft_wrap=True)
         _list(console, each.session_ids)
     console.print(

@@ -3,11 +3,15 @@
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 
+from rich.console import Console
 from sqlalchemy import text
 
+from offhook.cli.history.erase import run
 from offhook.projections.retention.archive import Archiver
+from offhook.projections.retention.give_up import Lost
 from tests.cli.history.conftest import Installation, settle_failures, take_calls
 from tests.cli.terminal import Printed
 
@@ -41,7 +45,7 @@ async def test_a_lost_segment_is_given_up_by_the_name_that_is_printed(
     lines = printed.output.splitlines()
     assert lines[:3] == [
         f"{segment} in {root}: with it 44 records of 2 other sessions are lost, from position"
-        " 0:22 to 0:66:",
+        " 0:22 to 0:66",
         f"  {SECOND}",
         f"  {THIRD}",
     ]
@@ -69,6 +73,20 @@ async def test_a_lost_segment_is_given_up_by_the_name_that_is_printed(
     assert printed.status == 0, printed.errors
     assert printed.output.splitlines()[0].startswith("erased; looking for what is left")
     assert [*root.iterdir()] == []
+
+
+def test_it_is_said_of_how_many_sessions_the_log_still_has_records() -> None:
+    console = Console(file=StringIO())
+    lost = Lost(
+        name="segment-1", root="/archive", session_ids=NAMES, records=66, in_log=2,
+        first_position=1, last_position=66,
+    )  # fmt: skip
+    run._show_lost(console, [lost])
+    assert isinstance(console.file, StringIO)
+    assert console.file.getvalue().startswith(
+        "segment-1 in /archive: with it 66 records of 3 other sessions are lost, from position 0:1"
+        f" to 0:66 (of 2 the log may still have all or some)\n  {FIRST}\n"
+    )
 
 
 async def _typed(here: Installation, *arguments: str) -> Printed:

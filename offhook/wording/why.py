@@ -4,6 +4,7 @@ The session's own cause is that of its first leg, and often says `normal_clearin
 was busy and the flow then hung up. So the leg or command that failed comes first.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
@@ -103,7 +104,12 @@ def _flow_and_error(text: str) -> tuple[str, str]:
 
 
 def _failed_commands(detail: Detail) -> list[str]:
-    return [_command_failed(command) for command in _causes_of_failure(detail["commands"])]
+    """A sentence for each failure; what a flow repeated a thousand times is said once."""
+    failed = Counter(map(_command_failed, _causes_of_failure(detail["commands"])))
+    return [
+        sentence if times == 1 else sentence.replace(" failed: ", f" failed {times:,} times: ", 1)
+        for sentence, times in failed.items()
+    ]
 
 
 def _causes_of_failure(commands: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -377,3 +377,22 @@ def test_a_resumed_session_shows_what_had_happened() -> None:
     assert (tone_of(shown), tone_of(shown, parked())) == ("good", "warn")
     (found, _) = why(shown, parked(attempts=1))
     assert found.endswith("KeyError: 'name'. An operator has resumed the session since.")
+
+
+def test_what_failed_again_and_again_is_said_once() -> None:
+    """A flow that repeated a wrong transfer gave a thousand equal sentences."""
+    wrong = command(
+        operation="transfer",
+        parameters={"to": "555"},
+        status="failed",
+        reason="invalid",
+        detail="transfer: to is '555'",
+        http_status=None,
+    )
+    other = wrong | {"parameters": {"to": "556"}, "detail": "transfer: to is '556'"}
+    because = "it was not sent, because a parameter is not allowed"
+    (first, second, _) = why(detail([leg()], [wrong, other, *[wrong] * 1_000]))
+    assert first == (
+        f"The command transfer to 555 failed 1,001 times: {because} (transfer: to is '555')."
+    )
+    assert second == f"The command transfer to 556 failed: {because} (transfer: to is '556')."

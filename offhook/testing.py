@@ -44,7 +44,7 @@ from offhook.events import (
     session_id_from,
 )
 from offhook.flow import Flow, Order, addressed
-from offhook.flow.decision import Stored, stored
+from offhook.flow.decision import Stored, listed, stored
 from offhook.session import CommandState, Session, evolve
 from offhook.session.inserted import is_inserted
 
@@ -94,10 +94,11 @@ class Given:
         return Decision(orders=first, event=happened, session=session, title=self._title(happened))
 
     def _decide(self, event: Any, session: Session) -> tuple[Order, ...]:
-        orders = tuple(self.flow.decide(event, session))
-        for order in orders:
-            if not isinstance(order, Order):
-                raise AssertionError(f"{self._title(event)}: {order!r} is no command and no timer")
+        returned = self.flow.decide(event, session)
+        try:
+            orders = listed(returned)
+        except TypeError as error:
+            raise AssertionError(f"{self._title(event)}: {error}") from None
         return tuple(addressed(order, event) for order in orders)
 
     def _check(

@@ -1,6 +1,6 @@
 """What a flow returned → what its `Decided` stores: plain values, with their ids. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from offhook.commands import Answer, Command, Hangup, Reject
@@ -30,10 +30,7 @@ def stored(orders: Sequence[Order], event: Event, session: Session, cause_seq: i
 
     A leg that nobody wants any more is hung up first, unless the flow does so.
     """
-    orders = tuple(orders)  # a generator can be read only once
-    for order in orders:
-        if not isinstance(order, Order):
-            raise TypeError(f"{order!r} is no command and no timer")
+    orders = listed(orders)
     said = [addressed(order, event) for order in orders]
     commands = [order for order in said if isinstance(order, Command)]
     warnings = []
@@ -62,6 +59,19 @@ def stored(orders: Sequence[Order], event: Event, session: Session, cause_seq: i
         ),
         warnings=(*warnings, *_unanswered(commands, session)),
     )
+
+
+def listed(returned: object) -> tuple[Order, ...]:
+    """What a flow returned; a generator can be read only once. Raises TypeError."""
+    if not isinstance(returned, Iterable):
+        if returned is None:
+            raise TypeError("decide returned None; expected a list of orders, [] for none")
+        raise TypeError(f"decide returned one {type(returned).__name__}; expected a list of orders")
+    orders = tuple(returned)
+    for order in orders:
+        if not isinstance(order, Order):
+            raise TypeError(f"{order!r} is no command and no timer")
+    return orders
 
 
 def _unwanted(commands: Sequence[Command], event: Event, session: Session) -> CommandState | None:

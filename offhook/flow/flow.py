@@ -7,6 +7,7 @@
 """
 
 import hashlib
+import inspect
 import uuid
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
@@ -42,12 +43,36 @@ class Flow:
     numbers: frozenset[str] = frozenset()  # incoming calls to these numbers, in any spelling
 
     def __post_init__(self) -> None:
-        """Raises TypeError: a Decided whose version is not text could never be read again."""
+        """Raises TypeError: a Decided whose version is not text could never be read again.
+
+        A `decide` that cannot be called is refused here too, not at the first call.
+        """
         kinds = {"name": str, "version": str, "connection_ids": Set, "numbers": Set}
         for name, kind in kinds.items():
             if not isinstance(value := getattr(self, name), kind):
                 expected = "text" if kind is str else "a frozenset"
                 raise TypeError(f"Flow: {name} is {shown(value)}; expected {expected}")
+        if (fault := _fault_of(self.decide)) is not None:
+            raise TypeError(
+                f"Flow: decide {fault}; expected a plain function decide(event, session)"
+            )
+
+
+def _fault_of(decide: object) -> str | None:
+    """Why no flow can decide by it; None if one can."""
+    if not callable(decide):
+        return f"is {shown(decide)}"
+    if inspect.iscoroutinefunction(decide) or inspect.isasyncgenfunction(decide):
+        return "is async"
+    try:
+        signature = inspect.signature(decide)
+    except ValueError:
+        return None  # of some built-in functions there is none
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        return f"takes {signature}"
+    return None
 
 
 NO_FLOW = Flow(name="none", version="1", decide=lambda event, session: [])

@@ -298,6 +298,9 @@ def test_a_decision_that_is_no_command_is_named() -> None:
     broken = Flow(name="broken", version="1", decide=lambda event, session: ["hangup"])  # type: ignore[list-item]
     with pytest.raises(AssertionError, match=r"^flow 'broken' on call.answered: 'hangup' is no "):
         given(broken).when(CallAnswered())
+    forgetful = Flow(name="forgetful", version="1", decide=lambda event, session: None)  # type: ignore[arg-type, return-value]
+    with pytest.raises(AssertionError, match=r"call.answered: decide returned None; expected a"):
+        given(forgetful).when(CallAnswered())
 
 
 def test_an_unknown_event_needs_a_type() -> None:

@@ -73,6 +73,20 @@ def test_a_leg_that_is_no_text_is_refused_before_it_is_stored() -> None:
         stored([order], event, session, 1)
 
 
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        (None, r"decide returned None; expected a list of orders, \[\] for none"),
+        (Hangup(), "decide returned one Hangup; expected a list of orders"),
+        (["hangup"], "'hangup' is no command and no timer"),
+    ],
+)
+def test_what_is_no_list_of_orders_is_named(returned: Any, said: str) -> None:
+    event, session = ringing()
+    with pytest.raises(TypeError, match=f"^{said}$"):
+        stored(returned, event, session, 1)
+
+
 def test_the_order_counts() -> None:
     assert warnings(Answer(), HELLO) == ()
     assert warnings(HELLO, Answer()) == (f"speak: {NOT_YET}",)

@@ -110,6 +110,38 @@ def test_a_flow_that_no_decision_could_name_is_refused(
         Flow(**{**right, field: value})
 
 
+async def decide_later(event: Event, session: Session) -> Sequence[Command]:
+    return []
+
+
+@pytest.mark.parametrize(
+    ("decide", "fault"),
+    [
+        (decide_later, "is async"),
+        (lambda event: [], r"takes \(event\)"),
+        (lambda event, session, more: [], r"takes \(event, session, more\)"),
+        ("decide", "is 'decide'"),
+    ],
+)
+def test_a_function_that_could_not_decide_is_refused_before_any_call(
+    decide: Any, fault: str
+) -> None:
+    expected = r"; expected a plain function decide\(event, session\)$"
+    with pytest.raises(TypeError, match=f"^Flow: decide {fault}{expected}"):
+        Flow(name="any", version="1", decide=decide)
+
+
+def test_a_function_with_more_that_has_defaults_decides() -> None:
+    def with_menu(event: Event, session: Session, menu: Sequence[str] = ()) -> Sequence[Command]:
+        return []
+
+    def of_all(*given: object) -> Sequence[Command]:
+        return []
+
+    for decide in (with_menu, of_all):
+        Flow(name="any", version="1", decide=decide)
+
+
 def test_the_called_number_comes_before_the_connection() -> None:
     assert flow_for(FLOWS, INCOMING, session_of(INCOMING)) is SALES
     assert flow_for([ANY, SHOP], INCOMING, session_of(INCOMING)) is SHOP

@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from offhook.cli.counted import counted
 from offhook.position import position_text
 from offhook.process.repeats import RepeatCount
 from offhook.recent import RecentDict
@@ -79,8 +80,9 @@ class ErrorReport:
         for kind in self._kinds.values():
             raised, parked = kind.raised.take(), kind.parked.take()
             if raised or parked:
-                more = f", {parked:,} more sessions parked" if parked else ""
-                self._print(Text(f"  again: {kind.title} ({raised:,} more times{more})", "yellow"))
+                counts = [counted(raised, "more time")] if raised else []
+                counts += [f"{counted(parked, 'more session')} parked"] if parked else []
+                self._print(Text(f"  again: {kind.title} ({', '.join(counts)})", "yellow"))
 
     def tracebacks(self) -> Iterator[str]:
         """The first traceback of each kind of error in a flow."""
@@ -124,8 +126,9 @@ class ErrorReport:
 
     def _other(self, role: str, line: Mapping[str, Any]) -> None:
         what, level = str(line.get("what")), str(line.get("level"))
-        kind = self._kind(role.partition("-")[0], level, what)
-        kind.title = kind.title or f"{role}: {what}"
+        reason = str(line.get("reason") or "")
+        kind = self._kind(role.partition("-")[0], level, what, reason)
+        kind.title = kind.title or f"{role}: {what}" + (f", {reason}" if reason else "")
         if not kind.raised.add():
             return
         more = "".join(
@@ -137,10 +140,14 @@ class ErrorReport:
         self._print(Text.assemble(("! ", style), f"{role}: {what}{last}{more}"))
 
     def _kind_of(self, line: Mapping[str, Any]) -> _Kind:
-        """The kind of a flow's error: its type and place, as the message often names the call."""
+        """The kind of a flow's error, without its message, as that often names the call.
+
+        Two flows may raise the same outside of their own code, as for what they return.
+        """
         title = str(line.get("error_summary"))
         exception = str(line.get("exception") or title)
-        kind = self._kind("flow", exception, str(line.get("file")), str(line.get("line")))
+        flow, file, number = (str(line.get(name)) for name in ("flow", "file", "line"))
+        kind = self._kind("flow", flow, exception, file, number)
         kind.title = kind.title or title
         return kind
 

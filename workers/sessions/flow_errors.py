@@ -35,6 +35,7 @@ def described(raised: FlowRaised) -> dict[str, object]:
         "session": raised.record.session_id,
         "seq": raised.record.seq,
         "event_type": event_type_of(raised.record),
+        "flow": raised.flow.name if raised.flow else "",
         "error_summary": raised.summary,
         "exception": type(raised.__cause__).__name__ if raised.__cause__ else "",
     } | (place or {})

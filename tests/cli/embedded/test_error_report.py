@@ -22,6 +22,7 @@ RAISED = {
     "session": "s1",
     "seq": 8,
     "event_type": "call.answered",
+    "flow": "frontdesk",
     "error_summary": "flow frontdesk 1: KeyError: 'sales'",
     "exception": "KeyError",
     "file": "/home/me/[x]/frontdesk.py",
@@ -107,8 +108,31 @@ def test_other_warnings_are_a_line_each_and_what_is_well_is_none() -> None:
     warning = {"level": "warning", "what": "nats error", "error": "a\nUnexpectedEOF()", "n": 3}
     assert screen.take(warning) == "! worker-1: nats error: UnexpectedEOF() n=3\n"
     assert screen.take(warning) == ""
-    assert screen.repeats() == "  again: worker-1: nats error (1 more times)\n"
+    assert screen.repeats() == "  again: worker-1: nats error (1 more time)\n"
     assert screen.take({"level": "info", "what": "listening"}) == ""
+
+
+def test_two_flows_that_raise_the_same_are_two_errors() -> None:
+    """What a flow returns is judged outside of its code, so the place of such an error is none."""
+    screen = Screen()
+    summary = "TypeError: decide returned None; expected a list of orders"
+    placeless = {name: value for name, value in RAISED.items() if name not in ("file", "line")}
+    raised = placeless | {"exception": "TypeError", "error_summary": f"flow frontdesk 1: {summary}"}
+    screen.take(raised)
+    other = {"flow": "sales", "error_summary": f"flow sales 1: {summary}", "session": "s2"}
+    assert screen.take(raised, **other).startswith(f"✗ flow sales 1: {summary}\n")
+
+
+def test_each_reason_of_a_warning_is_shown_once() -> None:
+    """The version of a webhook must not go unseen because another was refused before."""
+    screen = Screen()
+    refused = {"level": "warning", "what": "webhook refused", "reason": "method"}
+    assert screen.take(refused) == "! worker-1: webhook refused reason=method\n"
+    version = {"reason": "api_v1", "detail": 'set webhook_api_version to "2"'}
+    shown = screen.take(refused, **version)
+    assert shown.endswith('webhook refused reason=api_v1 detail=set webhook_api_version to "2"\n')
+    assert screen.take(refused, **version) == ""
+    assert screen.repeats() == "  again: worker-1: webhook refused, api_v1 (1 more time)\n"
 
 
 def test_tracebacks_are_kept_within_a_bound() -> None:

@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+import httpx
 import msgspec
 
 from offhook.errors import OperatorFault
@@ -33,6 +34,8 @@ from offhook.telnyx.webhook_path import WEBHOOK_PATH
 VARIABLE = PREFIX + "READY_FILE"
 SIMULATOR_KEY = "simulator"
 _FINGERPRINT_DIGITS = 12
+
+RUNNING_TIMEOUT_S = 2.0
 
 
 def write(path: Path, addresses: Mapping[str, str]) -> None:
@@ -65,6 +68,40 @@ def require_writable(path: Path) -> None:
         _part_of(path).unlink()
     except OSError as error:
         raise OperatorFault(f"{path} cannot be written: {error.strerror}") from error
+
+
+def require_unused(path: Path) -> None:
+    """Raise OperatorFault if the file is that of an `offhook up` that is running.
+
+    One that was killed leaves its file, which is written over.
+    """
+    try:
+        found = read(path)
+    except OperatorFault:
+        return
+    api = found.get("api", "")
+    headers = {"authorization": f"Bearer {found.get('token', '')}"}
+    try:
+        # Its token, because another program may have got the port since.
+        answer = httpx.get(
+            f"{api}/whoami", headers=headers, timeout=RUNNING_TIMEOUT_S, trust_env=False
+        )
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return
+    if answer.status_code == httpx.codes.OK:
+        raise OperatorFault(
+            f"{path} is in use by an `offhook up` that is running, with its API at {api}; stop that"
+            " first, or give another file"
+        )
+
+
+def remove(path: Path, addresses: Mapping[str, str]) -> None:
+    """Remove the file, unless another `offhook up` has written its own in its place."""
+    try:
+        if read(path) == addresses:
+            path.unlink(missing_ok=True)
+    except OperatorFault:
+        return
 
 
 def _part_of(path: Path) -> Path:

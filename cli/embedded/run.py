@@ -15,7 +15,7 @@ from rich.console import Console
 from offhook.cli.embedded import ready_file as ready_files
 from offhook.cli.embedded.error_report import ErrorReport
 from offhook.cli.embedded.role_logs import RoleLogs
-from offhook.cli.embedded.role_settings import require_usable
+from offhook.cli.embedded.role_settings import require_ports, require_usable
 from offhook.cli.embedded.stack import Stack, with_free_ports
 from offhook.cli.embedded.supervisor import Supervisor
 from offhook.cli.listing import print_timed
@@ -39,17 +39,21 @@ def run_up(
     """Run until SIGINT or SIGTERM; what ends by itself is restarted.
 
     Raises SettingInvalid or OperatorFault before anything is started for settings that a role would
-    refuse and for paths that cannot be written; OperatorFault if a part does not start, or ends
+    refuse, paths that cannot be written, ports that are taken and a ready file of another run that
+    has not ended; OperatorFault if a part does not start, or ends
     again and again. Without a carrier key the carrier is the simulator; without a directory nothing
     is kept.
     """
     require_usable(settings)
     if ready_file is not None:
         ready_files.require_writable(ready_file)
+        ready_files.require_unused(ready_file)
     if directory is not None:
         _require_writable(directory)
     if free_ports:
         settings = with_free_ports(settings)
+    else:
+        require_ports(settings)
     stopped = _stop_on_signals()
     with ExitStack() as closing:
         is_kept = directory is not None
@@ -68,7 +72,7 @@ def run_up(
             )
         )
         if ready_file is not None:
-            closing.callback(ready_file.unlink, missing_ok=True)
+            closing.callback(ready_files.remove, ready_file, stack.addresses)
             ready_files.write(ready_file, stack.addresses)
         kept = directory if is_kept else f"{directory}  (removed at the end; --data keeps them)"
         _print_addresses(console, stack, f"{kept}", ready_file)

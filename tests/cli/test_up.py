@@ -186,16 +186,32 @@ def _when(condition: Callable[[], bool], output: Path) -> str:
 
 
 def test_a_role_that_cannot_start_ends_everything_and_says_why(tmp_path: Path) -> None:
+    elsewhere = {"OFFHOOK_WORKER_HOST": "203.0.113.1", "OFFHOOK_INGRESS_PORT": "0"}
+    ended = _ended(tmp_path, **elsewhere, **_FREE)
+    assert ended.returncode == 1
+    assert "worker-1 did not become ready: it ended with status 1" in ended.stderr
+    assert re.search(
+        r"cannot listen on 203.0.113.1:\d+: Cannot assign requested address:"
+        " see OFFHOOK_WORKER_PORT and OFFHOOK_WORKER_HOST",
+        ended.stderr,
+    )
+    assert processes_below(tmp_path) == []
+
+
+def test_a_port_that_is_taken_is_found_before_anything_starts(tmp_path: Path) -> None:
+    """Another role listens there, so that it would answer for this one that it is ready."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = _ended(tmp_path, OFFHOOK_INGRESS_PORT=str(port), **_FREE)
-    assert ended.returncode == 1
-    assert "ingress did not become ready: it ended with status 1" in ended.stderr
-    assert (
-        f"cannot listen on 127.0.0.1:{port}: Address already in use:"
-        " see OFFHOOK_INGRESS_PORT and OFFHOOK_INGRESS_HOST" in ended.stderr
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        f"offhook: cannot listen on 127.0.0.1:{port}: Address already in use; see"
+        " OFFHOOK_INGRESS_PORT and OFFHOOK_INGRESS_HOST, or use --free-ports\n"
     )
-    assert processes_below(tmp_path) == []
+    settings = {"OFFHOOK_INGRESS_PORT": str(port), "OFFHOOK_SIMULATOR_PORT": str(port)}
+    ended = _ended(tmp_path, OFFHOOK_API_PORT="0", **settings)
+    assert f":{port}: OFFHOOK_INGRESS_PORT is the same; see OFFHOOK_SIMULATOR" in ended.stderr
+    assert ended.stdout == ""
 
 
 def test_a_flow_that_is_not_there_is_told_before_anything_starts(tmp_path: Path) -> None:

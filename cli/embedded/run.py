@@ -4,7 +4,7 @@ import shlex
 import signal
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from offhook.cli.embedded import ready_file as ready_files
 from offhook.cli.embedded.error_report import ErrorReport
 from offhook.cli.embedded.role_logs import RoleLogs
 from offhook.cli.embedded.role_settings import require_ports, require_usable
-from offhook.cli.embedded.stack import Stack, with_free_ports
+from offhook.cli.embedded.stack import Stack, StartStopped, with_free_ports
 from offhook.cli.embedded.supervisor import Supervisor
 from offhook.cli.listing import print_timed
 from offhook.errors import OperatorFault
@@ -55,7 +55,7 @@ def run_up(
     else:
         require_ports(settings)
     stopped = _stop_on_signals()
-    with ExitStack() as closing:
+    with suppress(StartStopped), ExitStack() as closing:
         is_kept = directory is not None
         if directory is None:
             name = closing.enter_context(tempfile.TemporaryDirectory(prefix="offhook-up-"))
@@ -69,6 +69,7 @@ def run_up(
                 workers=workers,
                 with_simulator=not settings.carrier_key,
                 say=partial(print_timed, console),
+                is_stopped=stopped,
             )
         )
         if ready_file is not None:

@@ -42,6 +42,10 @@ from 32,768, others from 49,152), which could take a port before its role has st
 Say = Callable[[str], None]
 
 
+class StartStopped(Exception):
+    """The user stopped the start: `is_stopped` was true before everything was ready."""
+
+
 def with_free_ports(settings: Settings) -> Settings:
     """The settings with a free loopback port for each role that has a port of its own."""
     ports: set[int] = set()
@@ -60,7 +64,8 @@ class Stack:
     """The servers and the roles, from entering a `with` block to leaving it.
 
     Leaving drains the roles, then stops the servers. The carrier is the simulator, or without it
-    the one in the settings. Raises OperatorFault if something does not start.
+    the one in the settings. Raises OperatorFault if something does not start, and StartStopped if
+    `is_stopped` becomes true meanwhile.
     """
 
     def __init__(
@@ -71,11 +76,13 @@ class Stack:
         workers: int = 2,
         with_simulator: bool = True,
         say: Say = lambda line: None,
+        is_stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self._directory = directory
         self._workers = [f"worker-{number}" for number in range(1, workers + 1)]
         self._with_simulator = with_simulator
         self._say = say
+        self._is_stopped = is_stopped
         self._closing = ExitStack()
         # One for all: making it reads the certificates, 30 ms of CPU, and a role that starts is
         # asked 50 times a second. Its connections are not kept: roles end and start again.
@@ -167,11 +174,15 @@ class Stack:
         return answer.status_code == httpx.codes.OK
 
     def wait_ready(self, name: str) -> None:
-        """Return once the role is ready. Raises OperatorFault with the end of its log if not."""
+        """Return once the role is ready. Raises OperatorFault with the end of its log if not.
+
+        Raises StartStopped if the user stops it meanwhile.
+        """
         deadline = time.monotonic() + READY_TIMEOUT_S
         url = self._ready_url(name)
         last = "nothing listens there"
         while time.monotonic() < deadline:
+            self._go_on()
             if (status := self.processes[name].poll()) is not None:
                 last = f"it ended with status {status}"
                 break
@@ -211,6 +222,7 @@ class Stack:
         self.nats = self._closing.enter_context(NatsServer(self._directory / "nats"))
         self.postgres = self._closing.enter_context(PostgresServer(self._directory / "postgres"))
         self._say(f"NATS and PostgreSQL are up ({duration(time.monotonic() - started)})")
+        self._go_on()
         self.settings = self._completed(self.settings)
         # Nothing else is connected yet, so an older Offhook's log can be rewritten or moved now.
         prepare(self.settings, is_alone=True, say=self._say)
@@ -219,10 +231,16 @@ class Stack:
         if self._with_simulator:
             roles.append("simulator")
         for name in roles:
+            self._go_on()
             self.start(name)
         for name in roles:
             self.wait_ready(name)
         self._say(f"{', '.join(roles)} are ready ({duration(time.monotonic() - started)})")
+
+    def _go_on(self) -> None:
+        if self._is_stopped():
+            self._say("stopped before everything was ready")
+            raise StartStopped
 
     def _completed(self, settings: Settings) -> Settings:
         """The settings with this stack's addresses, and new keys and tokens where none are set."""

@@ -185,6 +185,33 @@ def _when(condition: Callable[[], bool], output: Path) -> str:
     return output.read_text()
 
 
+def test_ctrl_c_before_everything_is_ready_ends_it_at_once(tmp_path: Path) -> None:
+    """It went on until it was ready, for 10 s, before it stopped."""
+    output, ready = tmp_path / "output", tmp_path / "ready.json"
+    with output.open("wb") as written:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "offhook", "up", "--free-ports"),
+                *("--ready-file", str(ready), "--data", str(tmp_path / "data")),
+            ],
+            stdout=written,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            _when(partial(_says, output, "NATS and PostgreSQL are up"), output)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(TIMEOUT_S) == 0
+        finally:
+            end(process)
+    said = output.read_text()
+    assert said.endswith("] stopped before everything was ready\n")
+    assert "are ready" not in said
+    assert not ready.exists()
+    assert processes_below(tmp_path) == []
+
+
 def test_a_role_that_cannot_start_ends_everything_and_says_why(tmp_path: Path) -> None:
     elsewhere = {"OFFHOOK_WORKER_HOST": "203.0.113.1", "OFFHOOK_INGRESS_PORT": "0"}
     ended = _ended(tmp_path, **elsewhere, **_FREE)

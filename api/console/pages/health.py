@@ -145,11 +145,18 @@ def work_of(role: Mapping[str, Any]) -> str:
     for figure in role["figures"]:
         sums[figure["name"]] += figure["value"]
     said = [
-        f"{int(sums[name]):,} {words}"
+        _counted(int(sums[name]), words)
         for name, words in _WORK.get(role["role"], {}).items()
         if name in sums
     ]
     return ", ".join(said)
+
+
+def _counted(number: int, words: str) -> str:
+    """`1 command waiting`, `2 commands waiting`."""
+    first, *rest = words.split()
+    one = first.removesuffix("s") if number == 1 else first
+    return " ".join([f"{number:,}", one, *rest])
 
 
 _WORK: Mapping[str, Mapping[str, str]] = {

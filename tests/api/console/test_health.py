@@ -48,6 +48,11 @@ def test_failed_commands_lead_to_their_calls() -> None:
 def test_what_a_role_did_is_in_words() -> None:
     assert work_of(ingress(stored=1_200, duplicate=34)) == "1,234 webhooks"
     assert work_of({"role": "worker", "figures": []}) == ""
+    one: list[dict[str, Any]] = [
+        {"name": name, "labels": {}, "value": 1}
+        for name in ("offhook_commands_total", "offhook_commands_waiting")
+    ]
+    assert work_of({"role": "worker", "figures": one}) == "1 command, 1 command waiting"
 
 
 async def test_roles_and_views_are_shown(page: Page) -> None:

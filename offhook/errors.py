@@ -29,6 +29,7 @@ OffhookError
 Our own mistakes are assertions; nothing catches them.
 """
 
+import difflib
 import re
 from collections.abc import Iterable
 
@@ -174,6 +175,15 @@ def words_of(error: BaseException) -> str:
 
 
 _SHOWN_CHARS_MAX = 80
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean timeout_secs?`; empty if nothing that is known resembles the name."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+_NEAR = 0.8
 
 
 def shown(value: object) -> str:

@@ -4,14 +4,14 @@ Only composition roots (`*/app.py`, `cli`) import it; everything below is handed
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from offhook.errors import SettingInvalid, secrets_of_url, shown_url
+from offhook.errors import SettingInvalid, did_you_mean, secrets_of_url, shown_url
 from offhook.position import PARTITIONS_MAX
 from offhook.telnyx.webhook_path import WEBHOOK_PATH
 
@@ -150,11 +150,18 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         if not variable.startswith(PREFIX) or variable in _NOT_SETTINGS:
             continue
         if variable not in fields:
-            known = ", ".join(sorted(fields))
-            raise SettingInvalid(f"{variable} is not a setting of Offhook; known: {known}")
+            raise SettingInvalid(f"{variable} is not a setting of Offhook{_hint(variable, fields)}")
         name = fields[variable]
         values[name] = _value(variable, text, kinds[name])
     return Settings(**values)
+
+
+def _hint(variable: str, known: Iterable[str]) -> str:
+    """The setting that was meant, or all there are."""
+    # Without what all have in common, which would make any two of them alike.
+    names = [each.removeprefix(PREFIX) for each in known]
+    near = did_you_mean(variable.removeprefix(PREFIX), names)
+    return near.replace("mean ", f"mean {PREFIX}") or f"; known: {', '.join(sorted(known))}"
 
 
 def environment_from(settings: Settings) -> dict[str, str]:

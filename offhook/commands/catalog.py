@@ -22,7 +22,7 @@ from offhook.commands import COMMANDS, Command, LegCommand
 from offhook.commands.checks import Wrong, broken_rule, kinds_at, wrong_in
 from offhook.commands.paths import SEGMENT_RULE, action_path, is_segment
 from offhook.commands.webhook_targets import require_post
-from offhook.errors import OperationUnknown, ParameterInvalid
+from offhook.errors import OperationUnknown, ParameterInvalid, did_you_mean
 from offhook.events import IssuedCommand
 
 # Where they differ: `from` is a Python keyword, and bridge has one call_control_id in its path and
@@ -49,7 +49,8 @@ def command_from(
     fields = _fields_by_wire_name(operation)
     for name, value in parameters.items():
         if name not in fields:
-            raise ParameterInvalid(operation, name, value, "there is no such parameter")
+            near = did_you_mean(name, fields)
+            raise ParameterInvalid(operation, name, value, f"there is no such parameter{near}")
     values = {fields[name]: value for name, value in parameters.items() if value is not None}
     if issubclass(kind, LegCommand):
         values["call_control_id"] = call_control_id

@@ -103,7 +103,7 @@ def code_of_parameter(error: ParameterInvalid) -> str:
     name, rule = error.field, error.rule
     if error.value is None or (error.value == "" and name in _NEVER_BLANK):
         return "10004"
-    if rule == _NO_SUCH_PARAMETER:
+    if rule.startswith(_NO_SUCH_PARAMETER):
         return "10015"
     if not error.inside and (code := _CODE_BY_PARAMETER.get(name)) is not None:
         return code

@@ -116,10 +116,26 @@ def test_a_wrong_value_names_variable_and_expectation(
 
 def test_an_unknown_variable_lists_the_known_ones() -> None:
     with pytest.raises(SettingInvalid) as raised:
-        settings_from({"OFFHOOK_NATS_URI": "nats://log:4222"})
+        settings_from({"OFFHOOK_REDIS": "redis://cache:6379"})
     message = str(raised.value)
-    assert message.startswith("OFFHOOK_NATS_URI is not a setting of Offhook; known: ")
+    assert message.startswith("OFFHOOK_REDIS is not a setting of Offhook; known: ")
     assert all(variable_of(item.name) in message for item in FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("OFFHOOK_NATS_URI", "OFFHOOK_NATS_URL"),
+        ("OFFHOOK_FLOW", "OFFHOOK_FLOWS"),
+        ("OFFHOOK_APITOKENS", "OFFHOOK_API_TOKENS"),
+    ],
+)
+def test_a_variable_with_a_typo_is_answered_with_the_one_that_was_meant(
+    variable: str, meant: str
+) -> None:
+    with pytest.raises(SettingInvalid) as raised:
+        settings_from({variable: "x"})
+    assert str(raised.value) == f"{variable} is not a setting of Offhook; did you mean {meant}?"
 
 
 def test_variables_of_the_test_run_are_no_settings() -> None:

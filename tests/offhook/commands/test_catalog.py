@@ -138,6 +138,13 @@ def test_sound_is_modified_on_both_tracks_as_in_the_carriers_example() -> None:
     assert parameters_of(command) == {"sound_modifications": example}
 
 
+def test_a_parameter_with_a_typo_is_answered_with_the_one_that_was_meant() -> None:
+    with pytest.raises(ParameterInvalid, match="no such parameter; did you mean timeout_secs"):
+        command_from("dial", {"timeout_sec": 3})
+    with pytest.raises(ParameterInvalid, match=r"there is no such parameter$"):
+        command_from("dial", {"menu": 3})
+
+
 def test_a_null_parameter_counts_as_left_out() -> None:
     command = command_from("answer", {"client_state": None, "record": None}, "v3:a")
     assert command == Answer(call_control_id="v3:a")

@@ -251,7 +251,10 @@ def active(
     settings = settings_of_command(ready_file)
     wanted = connection_id or settings.connection_id
     if not wanted:
-        raise typer.BadParameter("name an application, or set OFFHOOK_CONNECTION_ID")
+        raise typer.BadParameter(
+            "name an application, set OFFHOOK_CONNECTION_ID, or give the --ready-file of"
+            " `offhook up`"
+        )
     path = f"/v2{active_calls_path(wanted)}"
     with open_api(settings) as api:
         try:

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import traceback
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from offhook.cli.call import app as call
 from offhook.cli.calls.command import calls
 from offhook.cli.demo.command import demo
 from offhook.cli.doctor.command import doctor
+from offhook.cli.embedded import ready_file
 from offhook.cli.history.archive.command import archive
 from offhook.cli.history.erase.command import erase
 from offhook.cli.history.export import export
@@ -38,7 +40,14 @@ from offhook.cli.send.command import send
 from offhook.cli.show.command import show
 from offhook.cli.up import up
 from offhook.cli.whatif.command import whatif
-from offhook.errors import OffhookError, OperationUnknown, ParameterInvalid, words_of
+from offhook.errors import (
+    LogUnreachable,
+    OffhookError,
+    OperationUnknown,
+    ParameterInvalid,
+    PostgresUnreachable,
+    words_of,
+)
 from offhook.process.logs import redacted
 from offhook.settings import secrets_in
 
@@ -109,6 +118,8 @@ def main() -> None:
         app()
     except (UsageWrong, ParameterInvalid, OperationUnknown) as error:
         _fail(str(error), USAGE)
+    except (LogUnreachable, PostgresUnreachable) as error:
+        _fail(f"{error}{or_ready_file(sys.argv[1:], os.environ)}")
     except OffhookError as error:
         _fail(str(error))
     except ConnectionError as error:
@@ -122,6 +133,22 @@ def main() -> None:
         text = "".join(traceback.format_exception(error))
         sys.stderr.write(redacted(text, secrets_in(os.environ)))
         raise SystemExit(1) from None
+
+
+def or_ready_file(words: Sequence[str], environment: Mapping[str, str]) -> str:
+    """The other way to name a server, if the command has it and it was not taken."""
+    is_given = ready_file.VARIABLE in environment or any(
+        word.partition("=")[0] == "--ready-file" for word in words
+    )
+    if is_given or not words or words[0] in _WITHOUT_READY_FILE:
+        return ""
+    return ", or give the --ready-file of `offhook up`"
+
+
+_WITHOUT_READY_FILE = frozenset(
+    ("ingress", "worker", "projector", "api", "simulator", "up", "demo")
+)
+"""Commands that read no ready file."""
 
 
 def _escape_what_the_locale_lacks() -> None:

@@ -15,6 +15,7 @@ OffhookError
 │   └── SettingInvalid          an OFFHOOK_* variable: names it and what was expected
 ├── PassingFault                may work later: retry with backoff, do not acknowledge
 │   ├── LogUnavailable          JetStream did not answer in time
+│   │   └── LogUnreachable      no NATS server answers at the address in the settings
 │   ├── PositionTaken           somebody else appended first: read again, decide again
 │   ├── DeliveryDoubtful        a record may be missing or out of order: back to the checkpoint
 │   └── CheckpointMoved         another projector was here: nothing of this batch may be committed
@@ -23,6 +24,7 @@ OffhookError
     ├── LogMissing              a stream or consumer was never provisioned
     ├── ArchiveUnreadable       a file with archived sessions is out of reach or damaged
     ├── LogReplaced             the stream is not the one that the views were built from
+    ├── PostgresUnreachable     no PostgreSQL answers at the address in the settings
     ├── PartMissing             an embedded server's wheel is not installed
     └── AddressUnusable         a role cannot listen where its settings say
 
@@ -120,6 +122,10 @@ class LogUnavailable(PassingFault):
     """JetStream did not answer in time."""
 
 
+class LogUnreachable(LogUnavailable):
+    """No NATS server answers at the address in the settings."""
+
+
 class PositionTaken(PassingFault):
     """The expected last sequence no longer holds: somebody else appended first."""
 
@@ -138,6 +144,10 @@ class CheckpointMoved(PassingFault):
 
 class OperatorFault(OffhookError):
     """The deployment is wrong; retrying does not help."""
+
+
+class PostgresUnreachable(OperatorFault):
+    """No PostgreSQL answers at the address in the settings."""
 
 
 class LogUnsafe(OperatorFault):

@@ -76,7 +76,10 @@ def run_doctor(
     roles = _roles(given, found, settings)
     findings += asyncio.run(examine(settings, webhook_url=webhook_url, roles=roles, now=_now))
     print_report(console, findings, as_json=as_json)
-    return not wrong_of(findings)
+    is_good = not wrong_of(findings)
+    if ready_file is None and not is_good and not as_json:
+        console.print("To check an `offhook up`, give its --ready-file.", highlight=False)
+    return is_good
 
 
 def _roles(given: Roles, found: Mapping[str, str], settings: Settings) -> Roles:

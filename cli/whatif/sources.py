@@ -22,7 +22,13 @@ import uvloop
 
 from offhook.cli.whatif.child import Part
 from offhook.cli.whatif.replay import Row
-from offhook.errors import HistoryUnreadable, OperatorFault, SelectionInvalid, shown, shown_url
+from offhook.errors import (
+    HistoryUnreadable,
+    PostgresUnreachable,
+    SelectionInvalid,
+    shown,
+    shown_url,
+)
 from offhook.history.files import lines_in, record_at, records_in
 from offhook.history.lines import HistoryRecord, record_from
 from offhook.history.selection import Selection
@@ -67,7 +73,7 @@ class Source:
 
 @contextmanager
 def from_database(url: str, wanted: WantedSessions) -> Iterator[Source]:
-    """Raises OperatorFault, and SelectionInvalid if a wanted session has no records.
+    """Raises PostgresUnreachable, and SelectionInvalid if a wanted session has no records.
 
     Nothing can be written through its connection.
     """
@@ -98,7 +104,7 @@ def from_database(url: str, wanted: WantedSessions) -> Iterator[Source]:
             by_session = _sessions(chain.from_iterable(pages()))
             yield Source(sessions=len(ids), parts=_parts(by_session))
     except DATABASE_ERRORS as error:
-        raise OperatorFault(
+        raise PostgresUnreachable(
             f"cannot read the history: {reason_of(error)}; see OFFHOOK_POSTGRES_URL"
         ) from error
 

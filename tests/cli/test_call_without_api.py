@@ -73,7 +73,7 @@ def test_what_is_not_documented_is_not_sent(
         (["answer", "leg-a", "-p", "record"], "--param 'record': expected NAME=VALUE"),
         (["answer", "leg-a", "-p", "command_id=1"], "--param command_id: there is an option"),
         (["answer", "leg-a", "-p", "record=1", "-p", "record=2"], "record is given twice: '1' and"),
-        (["active"], "name an application, or set OFFHOOK_CONNECTION_ID"),
+        (["active"], "name an application, set OFFHOOK_CONNECTION_ID, or give"),
     ],
 )
 def test_a_wrong_command_line_is_status_2(

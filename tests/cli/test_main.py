@@ -2,13 +2,15 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 
 import pytest
 from typer.testing import CliRunner
 
-from offhook.cli.main import app
+from offhook.cli.main import app, or_ready_file
+from tests import forked
 
 HEAVY = ("nats", "faststream", "sqlalchemy", "alembic", "fastapi", "starlette")
 
@@ -63,6 +65,36 @@ def test_a_value_that_is_refused_is_named(words: tuple[str, ...], said: str) -> 
     refused = CliRunner().invoke(app, words)
     assert refused.exit_code == 2
     assert said in " ".join(refused.stderr.replace("│", " ").split())
+
+
+def test_an_address_that_nobody_answers_at_is_named_with_what_to_do() -> None:
+    """Most often the ready file was forgotten in another terminal."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("OFFHOOK_")}
+    url = {"OFFHOOK_POSTGRES_URL": f"postgresql://postgres@127.0.0.1:{port}/postgres"}
+    ended = forked.offhook("parked", "list", env=environment | url)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("offhook: cannot connect to Postgres: ")
+    assert ended.stderr.endswith(
+        "; see OFFHOOK_POSTGRES_URL, or give the --ready-file of `offhook up`\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "environment"),
+    [
+        (("show", "s", "--ready-file", "ready.json"), {}),
+        (("show", "s", "--ready-file=ready.json"), {}),
+        (("show", "s"), {"OFFHOOK_READY_FILE": "ready.json"}),
+        (("worker",), {}),
+    ],
+)
+def test_a_ready_file_is_asked_for_only_where_it_would_help(
+    words: tuple[str, ...], environment: dict[str, str]
+) -> None:
+    assert or_ready_file(words, environment) == ""
+    assert or_ready_file(("show", "s"), {}) != ""
 
 
 def loaded_by(module: str, of: tuple[str, ...]) -> str:

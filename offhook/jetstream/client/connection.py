@@ -9,7 +9,7 @@ from typing import Any
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from offhook.errors import LogUnavailable, shown_url
+from offhook.errors import LogUnavailable, LogUnreachable, shown_url
 from offhook.jetstream.client.headers import read_headers_fast
 from offhook.process.ending import end
 
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 async def connect(url: str, role: str) -> Client:
-    """A client that reconnects forever. Raises LogUnavailable if nobody listens at `url`."""
+    """A client that reconnects forever. Raises LogUnreachable if nobody listens at `url`."""
     return await first_connection(url, opened(client_options(url, role)))
 
 
@@ -93,7 +93,7 @@ class _Client(Client):
 
 
 async def first_connection(url: str, connecting: Coroutine[Any, Any, Client]) -> Client:
-    """The client, once connected. Raises LogUnavailable if that takes too long.
+    """The client, once connected. Raises LogUnreachable if that takes too long.
 
     With endless reconnecting nats-py also retries the very first connection forever, and a wrong
     address would never be reported. It drops a cancellation now and then: see `end`.
@@ -114,7 +114,10 @@ async def first_connection(url: str, connecting: Coroutine[Any, Any, Client]) ->
     except (OSError, NatsError, TimeoutError) as error:
         tried = isinstance(error, TimeoutError)
         why = f"tried for {FIRST_CONNECTION_S} s" if tried else repr(error)
-        raise LogUnavailable(f"no NATS server answers at {shown_url(url)}: {why}") from error
+        where = shown_url(url)
+        raise LogUnreachable(
+            f"no NATS server answers at {where}: {why}; see OFFHOOK_NATS_URL"
+        ) from error
     read_headers_fast(client)
     return client
 

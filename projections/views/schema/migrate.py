@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 import offhook
-from offhook.errors import OperatorFault, words_of
+from offhook.errors import OperatorFault, PostgresUnreachable, words_of
 from offhook.projections.views.database.engine import open_database
 from offhook.projections.views.parked import parked_sessions
 from offhook.projections.views.registry import DERIVED
@@ -182,14 +182,14 @@ async def _running_projectors(connection: AsyncConnection) -> Sequence[str]:
 
 @asynccontextmanager
 async def _connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """The engine's one connection. Raises OperatorFault if it cannot be had."""
+    """The engine's one connection. Raises PostgresUnreachable if it cannot be had."""
     try:
         connection = engine.connect()
         try:
             await connection.start()
         except (OSError, SQLAlchemyError) as error:
             why = words_of(getattr(error, "orig", None) or error)
-            raise OperatorFault(
+            raise PostgresUnreachable(
                 f"cannot connect to Postgres: {why}; see OFFHOOK_POSTGRES_URL"
             ) from error
         try:

@@ -12,6 +12,7 @@ from nats.errors import Error as NatsError
 from offhook.errors import LogUnavailable, LogUnreachable, shown_url
 from offhook.jetstream.client.headers import read_headers_fast
 from offhook.process.ending import end
+from offhook.process.limited_log import LimitedLog
 
 RECONNECT_WAIT_S = 0.25
 PING_INTERVAL_S = 10
@@ -54,8 +55,16 @@ def client_options(url: str, role: str) -> dict[str, Any]:
     publish is reported to the error callback alone, so it is logged.
     """
 
+    limited = LimitedLog(_log)
+
     async def on_error(error: Exception) -> None:
-        _log.warning("nats error", extra={"error": repr(error)})
+        extra = {"error": repr(error)}
+        if isinstance(error, OSError):
+            # At every attempt to connect, four a second, for as long as a server is away.
+            where = {"servers": shown_url(url)}
+            limited.warning("nats error", kind=type(error).__name__, extra=extra | where)
+        else:
+            _log.warning("nats error", extra=extra)
 
     async def on_disconnected() -> None:
         _log.info("nats disconnected")  # also at a graceful shutdown

@@ -9,11 +9,13 @@ from functools import partial
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
 
 from offhook.cli.embedded.nats_server import NatsServer
 from offhook.errors import LogUnavailable
 from offhook.jetstream.client import connection
 from offhook.jetstream.client.connection import (
+    client_options,
     close,
     connect,
     unread,
@@ -150,6 +152,20 @@ async def test_a_server_that_does_not_greet_is_left_before_each_attempt_to_recon
             await left.get()
             await left.get()
         await close(client)
+
+
+async def test_a_server_that_is_away_is_not_logged_at_every_attempt(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A role that was started before NATS wrote the same line twenty times before it ended."""
+    on_error = client_options("nats://user:secret@127.0.0.1:4222", "worker")["error_cb"]
+    for _ in range(20):
+        await on_error(ConnectionRefusedError(111, "Connection refused"))
+    await on_error(NatsError("permissions violation for publish to a"))
+    await on_error(NatsError("permissions violation for publish to b"))
+    refused, *denied = [vars(each) for each in caplog.records if each.message == "nats error"]
+    assert refused["servers"] == "nats://127.0.0.1:4222"
+    assert [each["error"][-3] for each in denied] == ["a", "b"]
 
 
 async def test_a_server_that_is_only_away_is_not_told() -> None:

@@ -2,6 +2,7 @@
 
 import codecs
 import errno
+import inspect
 import io
 import logging
 import os
@@ -85,6 +86,19 @@ app.add_typer(call, name="call")
 app.add_typer(apps, name="apps")
 app.add_typer(parked, name="parked")
 app.add_typer(rebuild, name="rebuild")
+
+
+def _join_lines(commands: typer.Typer) -> None:
+    """Let a paragraph of a docstring be one of --help: typer keeps where its lines end."""
+    for each in commands.registered_commands:
+        paragraphs = inspect.cleandoc(getattr(each.callback, "__doc__", None) or "").split("\n\n")
+        each.help = each.help or "\n\n".join(" ".join(text.split()) for text in paragraphs)
+    for group in commands.registered_groups:
+        if group.typer_instance is not None:
+            _join_lines(group.typer_instance)
+
+
+_join_lines(app)
 _errors = Console(stderr=True)
 
 USAGE = 2

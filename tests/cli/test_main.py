@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 from typer.testing import CliRunner
@@ -65,6 +67,20 @@ def test_a_value_that_is_refused_is_named(words: tuple[str, ...], said: str) -> 
     refused = CliRunner().invoke(app, words)
     assert refused.exit_code == 2
     assert said in " ".join(refused.stderr.replace("│", " ").split())
+
+
+def test_help_is_as_wide_as_the_terminal() -> None:
+    """Its lines ended where those of the docstrings do: the last word of one stood alone."""
+    for words in (("demo",), ("rebuild", "start"), ("parked", "retry")):
+        shown = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "80"}).stdout
+        usage, *text = re.split(r"\n\s*\n", shown.partition("╭─ ")[0].strip())
+        assert usage.startswith("Usage: ")
+        assert len(text) == 2, shown
+        for paragraph in text:
+            lines = [line.strip() for line in paragraph.strip().split("\n")]
+            for line, following in pairwise(lines):
+                word = following.partition(" ")[0]
+                assert len(f"{line} {word}") > 78, f"{line} | {following}"
 
 
 def test_an_address_that_nobody_answers_at_is_named_with_what_to_do() -> None:

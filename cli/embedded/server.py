@@ -108,9 +108,10 @@ class EmbeddedServer(ABC):
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     lock.seek(0)
+                    pid = lock.read()
                     raise OperatorFault(
-                        f"another {self.name} (pid {lock.read()}) is running on {self.directory};"
-                        " stop it first"
+                        f"another {self.name} (pid {pid}) is running on {self.directory}; stop its"
+                        f" `offhook up` first, or process {pid} if that was killed"
                     ) from None
                 time.sleep(POLL_S)
             else:

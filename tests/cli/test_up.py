@@ -245,7 +245,8 @@ def test_a_flow_that_is_not_there_is_told_before_anything_starts(tmp_path: Path)
     ended = _ended(tmp_path, OFFHOOK_FLOWS="no_such_module:flow", **_FREE)
     assert ended.returncode == 1
     assert ended.stderr == (
-        "offhook: OFFHOOK_FLOWS has 'no_such_module:flow': No module named 'no_such_module'\n"
+        "offhook: OFFHOOK_FLOWS has 'no_such_module:flow': No module named 'no_such_module'"
+        f" in {os.getcwd()} or among what is installed\n"
     )
     assert ended.stdout == ""
     assert list(tmp_path.iterdir()) == []

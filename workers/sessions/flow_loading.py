@@ -33,12 +33,17 @@ def flows_from(names: Sequence[str], *, said_by: str = "OFFHOOK_FLOWS has ") -> 
 
 def _flow_from(name: str, said_by: str) -> Flow:
     module_name, _, attribute = name.partition(":")
+    form = f"{said_by}{name!r}; expected module:attribute{_example(name)}"
     if not module_name or module_name.startswith(".") or not attribute:
-        raise SettingInvalid(f"{said_by}{name!r}; expected module:attribute")
+        raise SettingInvalid(form)
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
-        raise SettingInvalid(f"{said_by}{name!r}: {error}") from error
+        if module_name.endswith(".py"):
+            raise SettingInvalid(form) from error
+        is_own = isinstance(error, ModuleNotFoundError) and error.name == module_name
+        where = f" in {os.getcwd()} or among what is installed" if is_own else ""
+        raise SettingInvalid(f"{said_by}{name!r}: {error}{where}") from error
     except (Exception, SystemExit) as error:  # whatever a module raises when it is loaded
         raise SettingInvalid(
             f"{said_by}{name!r}, which cannot be loaded: "
@@ -54,6 +59,15 @@ def _flow_from(name: str, said_by: str) -> Flow:
     if not isinstance(flow, Flow):
         raise SettingInvalid(f"{said_by}{name!r}, of type {type(flow).__name__}; expected a Flow")
     return flow
+
+
+def _example(name: str) -> str:
+    """Of `frontdesk.py:desk`, or of `frontdesk` alone, what may have been meant."""
+    module, _, attribute = name.partition(":")
+    module = module.removesuffix(".py").strip(".").replace("/", ".")
+    if not module.replace(".", "").isidentifier():
+        return ""
+    return f", such as {module}:{attribute or module.rpartition('.')[2]}"
 
 
 def _place(error: BaseException) -> str:

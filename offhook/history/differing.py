@@ -12,7 +12,7 @@ import msgspec
 
 from offhook.events import Decided, SessionParked
 from offhook.history.lines import HistoryRecord
-from offhook.jetstream.consuming.delivery import DeliveredRecord
+from offhook.jetstream.consuming.delivery import DeliveredRecord, lasting_headers
 from offhook.jetstream.message import IMPORTED_HEADER, STORED_AT_HEADER
 from offhook.position import referred
 from offhook.telnyx.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER
@@ -87,11 +87,11 @@ def _fields_that_differ(stored: DeliveredRecord, record: HistoryRecord) -> list[
 
 
 def lasting(headers: Mapping[str, str]) -> dict[str, str]:
-    """Without those of an import, and without what would tell the server something."""
+    """Without those of an import, and those that an append sets."""
     return {
         name: value
-        for name, value in headers.items()
-        if name not in (IMPORTED_HEADER, STORED_AT_HEADER) and not name.startswith("Nats-")
+        for name, value in lasting_headers(headers).items()
+        if name not in (IMPORTED_HEADER, STORED_AT_HEADER)
     }
 
 

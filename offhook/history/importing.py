@@ -19,10 +19,23 @@ from uuid import uuid4
 import msgspec
 from nats.aio.msg import Msg
 
-from offhook.codec.facts import Encoded, decode, encoded_webhook, fact_id_of
-from offhook.errors import OperatorFault, PositionTaken, RecordUnreadable
-from offhook.events import Decided, Fact, Record, SessionParked, WebhookReceived, side_of
+from offhook.codec.facts import Encoded, encoded_webhook, fact_id_of
+from offhook.errors import (
+    LogUnavailable,
+    OperatorFault,
+    PositionTaken,
+    RecordUnreadable,
+)
+from offhook.events import (
+    Decided,
+    Fact,
+    Record,
+    SessionParked,
+    WebhookReceived,
+    side_of,
+)
 from offhook.history.differing import capture_differences, differences, digest_of, lasting
+from offhook.history.importable import importable_fact
 from offhook.history.lines import HistoryRecord, PlacedRecord
 from offhook.jetstream.consuming.delivery import delivery_of_read
 from offhook.jetstream.log import Appended, EventLog
@@ -173,19 +186,23 @@ class Importer:
                 self.done.refused[session_id] = f"session {session_id}: {error}"
 
     async def _take(self, session_id: str, records: Sequence[PlacedRecord]) -> None:
-        session = self._sessions.get(session_id) or await self._read(session_id)
+        session = self._sessions.get(session_id)
         for place, record in records:
             try:
-                fact = _fact_of(record)
+                fact = importable_fact(record)
             except RecordUnreadable as error:
                 self.done.unreadable.add(f"{place}: {error}")
                 continue
             try:
-                await self._take_one(session, place, record, fact)
-            except PositionTaken:
-                # Somebody else appends to it. If it is another import, both come to the same.
-                session = await self._read(session_id)
-                await self._take_one(session, place, record, fact)
+                session = session or await self._read(session_id)
+                try:
+                    await self._take_one(session, place, record, fact)
+                except PositionTaken:
+                    # Somebody else appends to it. If it is another import, both come to the same.
+                    session = await self._read(session_id)
+                    await self._take_one(session, place, record, fact)
+            except LogUnavailable as error:
+                raise LogUnavailable(f"{place}: {error}") from error
 
     async def _take_one(
         self, session: _Session, place: str, record: HistoryRecord, fact: Fact
@@ -285,15 +302,6 @@ class Importer:
             session.session_id, in_after=after["in"], out_after=after["out"]
         )
         return any(each.seq == position and each.imported_from == record.position for each in found)
-
-
-def _fact_of(record: HistoryRecord) -> Fact:
-    fact = decode(record.type, record.version, record.body)
-    if record.side != side_of(type(fact)):
-        raise RecordUnreadable(
-            f"{record.type} is on side {record.side!r} of {record.session_id}: no session's record"
-        )
-    return fact
 
 
 def _known(session: _Session, place: str, record: HistoryRecord, fact: Fact) -> _Place | None:

@@ -72,13 +72,19 @@ def record_from(line: bytes) -> HistoryRecord:
         raise HistoryUnreadable(_why_not(line, error)) from error
     if found.v != FORMAT:
         raise HistoryUnreadable(_other_format(found.v))
+    try:
+        stored_at = found.stored_at.astimezone(UTC)
+    except OverflowError as error:
+        raise HistoryUnreadable(
+            f"stored_at is {found.stored_at.isoformat()}, which is no time in UTC"
+        ) from error
     return HistoryRecord(
         position=found.position,
         session_id=found.session,
         side=found.side,
         type=found.type,
         version=found.version,
-        stored_at=found.stored_at.astimezone(UTC),
+        stored_at=stored_at,
         fact_id=found.id,
         headers=found.headers,
         body=_body(found),

@@ -1,15 +1,16 @@
 """Importing on the stand-in log: what is rewritten, what is the same, what another log does."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
 
 from offhook.codec.facts import Encoded, encode, encoded_webhook
 from offhook.codec.webhooks import wire_body
-from offhook.errors import OperatorFault
+from offhook.errors import LogUnavailable, OperatorFault
 from offhook.events import (
     CallAnswered,
     CommandRequested,
@@ -23,6 +24,7 @@ from offhook.events import (
 )
 from offhook.history.importing import REFUSED_MAX, Importer, Named
 from offhook.history.lines import HistoryRecord, PlacedRecord
+from offhook.jetstream.message import imported_headers
 from offhook.position import position_of
 from tests.memory_log import MemoryLog
 
@@ -167,6 +169,60 @@ async def test_a_record_on_the_wrong_side_is_left_out() -> None:
         count=1, first=["file, line 1: WebhookReceived is on side '' of s: no session's record"]
     )
     assert list(await log.read("s")) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"session_id": "a b"}, "session is 'a b'; expected 1 to 64 letters, digits, - or _"),
+        ({"session_id": ""}, "session is ''"),
+        ({"session_id": "a.b.>"}, "session is 'a.b.>'"),
+        ({"session_id": "a\0b"}, r"session is 'a\x00b'"),
+        ({"session_id": "a" * 65}, "session is 'aaaa"),
+        ({"stored_at": datetime.min.replace(tzinfo=UTC)}, "stored_at is 0001-01-01T00:00:00+00:00"),
+        ({"stored_at": datetime.max.replace(tzinfo=UTC)}, "expected a time from 1970 to 2199"),
+        ({"headers": {"a\r\nb": "c"}}, r"header 'a\r\nb' is 'c'; expected a name without"),
+        ({"headers": {"a:b": "c"}}, "header 'a:b' is 'c'"),
+        ({"headers": {"a b": "c"}}, "header 'a b' is 'c'"),
+        ({"headers": {"": "c"}}, "header '' is 'c'"),
+        ({"headers": {"a": "b\nc: d"}}, r"header 'a' is 'b\nc: d'"),
+        ({"headers": {"a": " b"}}, "header 'a' is ' b'"),
+    ],
+)
+async def test_what_a_log_cannot_store_is_left_out_and_named(
+    change: dict[str, Any], named: str
+) -> None:
+    log = MemoryLog()
+    good, bad = record(1, answered("e1"), "other"), replace(record(2, answered("e2")), **change)
+    importer = await into(log, [good, bad, record(3, answered("e3"), "other")])
+    assert [each.imported_from for each in await log.read("other")] == [1, 3]
+    assert (importer.done.added, importer.done.unreadable.count) == (2, 1)
+    assert importer.done.unreadable.first[0].startswith("file, line 2: ")
+    assert named in importer.done.unreadable.first[0]
+
+
+async def test_headers_of_a_file_do_not_take_the_place_of_the_records_own() -> None:
+    kept: list[Mapping[str, str]] = []
+
+    class Keeping(MemoryLog):
+        async def append(self, session_id, side, encoded, **more):  # type: ignore[no-untyped-def]
+            kept.append(more["headers"])
+            return await super().append(session_id, side, encoded, **more)
+
+    odd = {"Offhook-Type": "Decided", "Offhook-Version": "9", "Nats-Rollup": "all", "mine": "kept"}
+    await into(Keeping(), [replace(record(1, answered()), headers=odd)])
+    assert kept[0] == {"mine": "kept"} | imported_headers(1, record(1, answered()).stored_at)
+
+
+async def test_a_log_that_refuses_a_record_is_quoted_with_its_place() -> None:
+    class Refusing(MemoryLog):
+        async def append(self, session_id, side, encoded, **more):  # type: ignore[no-untyped-def]
+            if encoded.fact_id == "e2":
+                raise LogUnavailable("calls.0.s.in: 9 bytes; NATS says: message size exceeds")
+            return await super().append(session_id, side, encoded, **more)
+
+    with pytest.raises(LogUnavailable, match=r"file, line 2: calls\.0\.s\.in: 9 bytes"):
+        await into(Refusing(), [record(1, answered("e1")), record(2, answered("e2"))])
 
 
 async def test_the_wrong_installation_is_given_up() -> None:

@@ -78,6 +78,8 @@ def test_a_time_of_another_zone_is_the_same_moment() -> None:
         ({"side": "up"}, "`$.side`"),
         ({"stored_at": "yesterday"}, "`$.stored_at`"),
         ({"stored_at": "2026-11-22T10:00:00"}, "`$.stored_at`"),
+        ({"stored_at": "9999-12-31T23:00:00-01:00"}, "stored_at is 9999-12-31T23:00:00-01:00"),
+        ({"stored_at": "0001-01-01T00:59:00+01:00"}, "stored_at is 0001-01-01T00:59:00+01:00"),
         ({"headers": {"a": 1}}, "`$.headers[...]`"),
         ({"body_base64": "AA=="}, "expected either body or body_base64"),
         ({"body": None}, "expected either body or body_base64"),

@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 from offhook.codec.facts import Encoded, decode_record
 from offhook.events import Record
 from offhook.jetstream.stream import EXPECTED_SEQ_HEADER, partition_in
-from offhook.jetstream.subjects import parse
+from offhook.jetstream.subjects import parse, storable_text
 from offhook.position import position_of, seq_of
 
 TYPE_HEADER = "Offhook-Type"
@@ -67,7 +67,7 @@ def record_in(message: Msg, subject: str, position: int, stored_at: datetime) ->
     """The record in a message that was stored there and then. Raises RecordUnreadable."""
     headers = message.headers or {}
     place = parse(subject)
-    session_id = place.session_id if place is not None else subject
+    session_id = place.session_id if place is not None else storable_text(subject)
     type_name = headers.get(TYPE_HEADER, "")
     return decode_record(
         type_name,

@@ -36,6 +36,8 @@ LIMITS = "limits"
 ASK_ROLES = "roles.ask"
 """Where every role answers who it is and how it is: `roles/answers.py`."""
 
+_STORABLE_CHARS_MAX = 200
+
 _SUBJECT = re.compile(
     r"^calls\.(?P<slot>\d{1,2})\.(?P<session>[A-Za-z0-9_-]{1,64})\.(?P<side>in|out)$"
 )
@@ -81,6 +83,14 @@ def parse(subject: str) -> CallSubject | None:
         return None
     side: Side = "in" if found["side"] == "in" else "out"
     return CallSubject(session_id=found["session"], side=side)
+
+
+def storable_text(text: str) -> str:
+    """Of a subject of no known shape, or a type: what Postgres can store and index.
+
+    Whoever wrote the message, it must not keep the records behind it from being copied.
+    """
+    return text.replace("\0", "\ufffd")[:_STORABLE_CHARS_MAX]
 
 
 def set_subject(session_id: str, timer_id: str) -> str:

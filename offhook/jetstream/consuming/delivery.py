@@ -24,7 +24,7 @@ from offhook.jetstream.message import (
     version_in,
 )
 from offhook.jetstream.stream import partition_in
-from offhook.jetstream.subjects import parse
+from offhook.jetstream.subjects import parse, storable_text
 from offhook.position import position_of
 
 
@@ -33,7 +33,7 @@ class DeliveredRecord:
     """A stored message as it was delivered or read."""
 
     seq: int  # its position (`offhook.position`)
-    session_id: str  # the subject itself, if that is of no known shape
+    session_id: str  # the subject, if that is of no known shape: `storable_text`
     side: str  # in, out; empty for a subject of no known shape
     type: str
     version: int  # 0 if the header is missing or no number
@@ -113,9 +113,9 @@ def _record(message: Msg, on: str, position: int, stored_at: datetime) -> Delive
     subject = parse(on)
     return DeliveredRecord(
         seq=position,
-        session_id=subject.session_id if subject is not None else on,
+        session_id=subject.session_id if subject is not None else storable_text(on),
         side=subject.side if subject is not None else "",
-        type=headers.get(TYPE_HEADER, ""),
+        type=storable_text(headers.get(TYPE_HEADER, "")),
         version=version_in(headers),
         stored_at=stored_elsewhere_at(headers) or stored_at,
         body=message.data,

@@ -12,7 +12,6 @@ from typing import Any, cast
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from offhook.position import PARTITIONS_MAX, SEQ_MAX, position_of
 from offhook.projections.views.database.engine import driver_in, open_database
 from offhook.projections.views.database.transactions import read_at_one_moment
 from offhook.projections.views.past.archived_records import DECISIONS, last_decided, read_place
@@ -54,9 +53,7 @@ async def list_decided(
     """
     conditions, values = ["type = any(:types)"], dict[str, Any](limit=limit, types=[*DECISIONS])
     if since is not None:
-        ranges = [await _from(connection, number, since) for number in range(PARTITIONS_MAX)]
-        within = [f"seq between {first} and {last}" for first, last in ranges if first <= last]
-        conditions += ["stored_at >= :since", f"({' or '.join(within) or 'false'})"]
+        conditions.append("stored_at >= :since")
         values["since"] = since
     if until is not None:
         conditions.append("stored_at < :until")
@@ -125,39 +122,3 @@ async def _rows_in_event_log(
     while page := cast("Sequence[StoredRow]", await cursor.fetch(ROWS_AT_ONCE)):
         yield page
     await reading.rollback()
-
-
-async def _from(connection: AsyncConnection, partition: int, since: datetime) -> tuple[int, int]:
-    """The positions of a partition in which the records stored since then are: first and last.
-
-    Within a partition positions are in order of time, so the first is found without an index on
-    time. The first is above the last if there are none.
-    """
-    first, last = position_of(partition, 0), position_of(partition, SEQ_MAX)
-    newest = await _record_at(connection, first, last, "desc")
-    if newest is None or newest[1] < since:
-        return 1, 0
-    low, high = first, newest[0]
-    while low < high:
-        middle = (low + high) // 2
-        found = await _record_at(connection, middle, high, "asc")
-        if found is not None and found[1] < since:
-            low = found[0] + 1
-        else:
-            high = middle
-    return low, last
-
-
-async def _record_at(
-    connection: AsyncConnection, first: int, last: int, direction: str
-) -> tuple[int, datetime] | None:
-    """Position and time of the first or last record between the two."""
-    found = await connection.execute(
-        text(
-            "select seq, stored_at from event_log where seq between :first and :last"
-            f" order by seq {direction} limit 1"
-        ),
-        {"first": first, "last": last},
-    )
-    row = found.one_or_none()
-    return None if row is None else (row.seq, row.stored_at)

@@ -65,6 +65,17 @@ async def test_since_and_until_cut_the_log_in_two(connection: AsyncConnection, m
     assert len(earlier) == max(0, minute) + (minute > MINUTES - 1)
 
 
+async def test_an_import_of_old_records_hides_no_later_ones(
+    engine: AsyncEngine, connection: AsyncConnection, database_url: str
+) -> None:
+    everything = await list_decided(connection, limit=1000)
+    # They have the last positions, and keep their times.
+    await add(engine, [row(f"old{n}", n, 9_000, "Decided", minute=-99) for n in (0, 1, 2, 3)])
+    async with reading_only(database_url, "test") as later:
+        assert await list_decided(later, since=NOON, limit=1000) == everything
+        assert (await list_decided(later, until=NOON, limit=9))[0].startswith("old")
+
+
 async def test_the_latest_are_taken_and_come_in_order_of_time(connection: AsyncConnection) -> None:
     assert await list_decided(connection, limit=4) == ["s57", "s58", "parked", "s59"]
     chosen = await list_decided(connection, session_ids=["s09", "s08", "undecided"], limit=9)

@@ -1,7 +1,9 @@
 """The log with what has left it: sessions that ended long ago are read through Postgres."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import TypeVar
 
 from nats.aio.client import Client
 
@@ -9,9 +11,16 @@ from offhook.errors import OperatorFault
 from offhook.events import Record
 from offhook.jetstream.archived import ArchivedMarks
 from offhook.jetstream.log import JetStreamLog
-from offhook.projections.views.database.engine import open_database
+from offhook.jetstream.lookup import StreamLookup
+from offhook.position import partition_of, position_text, seq_of
+from offhook.projections.views.database.engine import Connection, open_database
 from offhook.projections.views.database.errors import DATABASE_ERRORS, reason_of
+from offhook.projections.views.past.positions import read_time_of
 from offhook.projections.views.past.session_log import read_whole_session
+
+Read = TypeVar("Read")
+
+_FAULTS: tuple[type[Exception], ...] = (OperatorFault, *DATABASE_ERRORS)
 
 
 class LogAndArchive(JetStreamLog):
@@ -25,6 +34,7 @@ class LogAndArchive(JetStreamLog):
         super().__init__(client)
         self._postgres_url = postgres_url
         self._marks = ArchivedMarks(client)
+        self._positions = StreamLookup(client)
         self._left: dict[str, Sequence[Record] | None] = {}  # None: all of it is in the log
         self.trouble = ""
 
@@ -48,6 +58,26 @@ class LogAndArchive(JetStreamLog):
         of_each = ([each for each in later if each.side == side][:limit] for side in after)
         return sorted(itertools.chain(*of_each), key=lambda each: each.seq)
 
+    async def time_of(self, position: int) -> datetime | None:
+        """When the record at that position was stored, else the last known one before it.
+
+        Both in its partition; None if there is neither. Raises LogUnavailable, and OperatorFault if
+        the record has left the log, and the views cannot be read.
+        """
+        end = (await self._positions.last_positions())[partition_of(position)]
+        if not seq_of(end):
+            return None
+        record = await self._positions.record_at(min(position, end))
+        if record is not None or not seq_of(position):
+            return None if record is None else record.stored_at
+        try:
+            return await self._from_views(lambda connection: read_time_of(connection, position))
+        except _FAULTS as error:
+            raise OperatorFault(
+                f"the record at {position_text(position)} has left the log, and when it was stored"
+                f" cannot be read: {_reason(error)}"
+            ) from error
+
     async def _whole(self, session_id: str) -> Sequence[Record] | None:
         """Every record of a session that has left the log; None if it has not."""
         if not await self._marks.contains(session_id) and await super().read(session_id, limit=1):
@@ -58,14 +88,22 @@ class LogAndArchive(JetStreamLog):
         return [found[seq] for seq in sorted(found)]
 
     async def _read_left(self, session_id: str) -> Sequence[Record]:
+        try:
+            return await self._from_views(
+                lambda connection: read_whole_session(connection, session_id)
+            )
+        except _FAULTS as error:
+            self.trouble = _reason(error)
+        return []
+
+    async def _from_views(self, read: Callable[[Connection], Awaitable[Read]]) -> Read:
         engine = open_database(self._postgres_url, "offhook-show")
         try:
             async with engine.begin() as connection:
-                return await read_whole_session(connection, session_id)
-        except OperatorFault as error:
-            self.trouble = str(error)
-        except DATABASE_ERRORS as error:
-            self.trouble = reason_of(error)
+                return await read(connection)
         finally:
             await engine.dispose()
-        return []
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, OperatorFault) else reason_of(error)

@@ -27,7 +27,7 @@ from offhook.session.placed import session_of_answer
 class Moment:
     """Up to and including a record: by position in its own partition, by time in the others."""
 
-    at: datetime | None  # None if no record is at the position
+    at: datetime | None  # None before the first record of the position's partition
     position: int | None = None
 
     def is_before(self, record: Record) -> bool:
@@ -35,7 +35,7 @@ class Moment:
         position = self.position
         if position is not None and partition_of(position) == partition_of(record.seq):
             return record.seq > position
-        return self.at is not None and record.stored_at > self.at
+        return self.at is None or record.stored_at > self.at
 
 
 async def read_call(

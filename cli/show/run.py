@@ -195,8 +195,7 @@ async def _moment(
         raise SelectionInvalid(
             f"{error}; or a time such as 2026-11-22T10:30:00Z, or how long ago, such as 15m"
         ) from None
-    record = await stream.record_at(given)
-    return Moment(at=record.stored_at if record else None, position=given)
+    return Moment(at=await log.time_of(given), position=given)
 
 
 def _print_diff(

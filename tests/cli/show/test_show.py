@@ -15,6 +15,7 @@ from offhook.events import (
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.log import JetStreamLog
 from offhook.jetstream.provisioning.provision import provision
+from offhook.jetstream.subjects import partition_for
 from offhook.settings import Settings, environment_from
 from tests import forked
 from tests.projections.story import (
@@ -22,6 +23,7 @@ from tests.projections.story import (
     dial_of,
     events_of,
     fact,
+    interleaved,
     publish,
     request_of,
     webhook,
@@ -163,6 +165,36 @@ async def test_a_session_is_shown_as_it_was_and_what_changed_since(own_nats: Nat
         assert why in refused.stderr
     from_nothing = _show(own_nats, "s", "--diff", "0", str(eighth.seq))
     assert "leg v3:s-2  new" in from_nothing.stdout
+
+
+async def test_a_position_of_another_partition_stands_for_its_time(own_nats: NatsServer) -> None:
+    client = await connect(own_nats.url, "test")
+    await provision(client, [own_nats.monitor_url], partitions=2)
+    log = JetStreamLog(client)
+    other = next(name for name in "abcdefgh" if partition_for(name, 2) != partition_for("s", 2))
+    await publish(log, interleaved([call(other), call("s")]))
+    records, others = await log.read("s"), await log.read(other)
+    partition = partition_for(other, 2)
+    await client.jetstream().delete_msg(f"CALLS_{partition}", 5)
+    await close(client)
+
+    def count_as_of(position: str) -> int:
+        shown = _show(own_nats, "s", "--as-of", position, "--json")
+        assert shown.returncode == 0, shown.stderr
+        return len(json.loads(shown.stdout)["records"])
+
+    sixth = others[5].stored_at
+    assert count_as_of(f"{partition}:6") == sum(each.stored_at <= sixth for each in records)
+    until = sum(each.stored_at <= others[-1].stored_at for each in records)
+    assert count_as_of(f"{partition}:999") == count_as_of(f"{partition}:{len(others)}") == until
+    refused = _show(own_nats, "s", "--as-of", f"{partition}:0")
+    assert f"no record of session s as of {partition}:0" in refused.stderr
+    gone = _show(own_nats, "s", "--as-of", f"{partition}:5")
+    assert (gone.returncode, gone.stdout) == (1, "")
+    assert gone.stderr.startswith(
+        f"offhook: the record at {partition}:5 has left the log, and when it was stored cannot be"
+        " read: "
+    )
 
 
 async def test_an_unknown_session_is_an_error(own_nats: NatsServer) -> None:

@@ -101,6 +101,8 @@ def _join_lines(commands: typer.Typer) -> None:
 _join_lines(app)
 _errors = Console(stderr=True)
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 USAGE = 2
 """Exit status of a command that was typed wrong, as of typer's own errors."""
 
@@ -127,20 +129,34 @@ def main() -> None:
     """The console script. What Offhook raises on purpose is one line, not a traceback."""
     # Without a handler Python prints warnings bare: "nats error". The error that ends us says more.
     logging.getLogger().addHandler(logging.NullHandler())
+    _buffer_output()
     _escape_what_the_locale_lacks()
     try:
-        app()
+        _run()
+    finally:
+        _drop_what_cannot_be_written()
+
+
+def _run() -> None:
+    try:
+        try:
+            app()
+        except SystemExit:
+            sys.stdout.flush()  # not later: Python would only print that it ignores the error
+            raise
     except (UsageWrong, ParameterInvalid, OperationUnknown) as error:
         _fail(str(error), USAGE)
     except (LogUnreachable, PostgresUnreachable) as error:
         _fail(f"{error}{or_ready_file(sys.argv[1:], os.environ)}")
     except OffhookError as error:
         _fail(str(error))
+    except BrokenPipeError:  # whoever reads standard output has seen enough
+        raise SystemExit(1) from None
     except ConnectionError as error:
         why = words_of(error)
         _fail(f"a server does not answer: {why}; see OFFHOOK_NATS_URL and OFFHOOK_POSTGRES_URL")
     except Exception as error:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        if isinstance(error, OSError) and error.errno in _FULL:
             where = error.filename or "the output or a temporary file"
             _fail(f"{where} cannot be written: {error.strerror}")
         # A mistake of ours: the whole traceback, as Python shows it, but for secrets.
@@ -163,6 +179,33 @@ _WITHOUT_READY_FILE = frozenset(
     ("ingress", "worker", "projector", "api", "simulator", "up", "demo")
 )
 """Commands that read no ready file."""
+
+
+def _buffer_output() -> None:
+    """Buffer standard output, if PYTHONUNBUFFERED says that it is not; a line is printed at once.
+
+    Unbuffered, Python takes a write that a full disk cut short for a whole one: the rest is lost,
+    and nothing says so.
+    """
+    plain = sys.stdout
+    if isinstance(plain, io.TextIOWrapper) and isinstance(plain.buffer, io.RawIOBase):
+        file = io.FileIO(plain.fileno(), "w", closefd=False)
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(file),
+            encoding=plain.encoding,
+            errors=plain.errors,
+            line_buffering=True,
+        )
+
+
+def _drop_what_cannot_be_written() -> None:
+    """Or Python tries again as it ends, and prints a second error."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _escape_what_the_locale_lacks() -> None:

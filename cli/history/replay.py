@@ -1,7 +1,6 @@
 """The command `offhook replay`: a range of the log delivered again, somewhere else."""
 
 import re
-import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -88,14 +87,16 @@ def _speed(text: str) -> float | None:
 async def _to_stdout(settings: Settings, selection: Selection, speed: float | None) -> None:
     from offhook.cli.history.reading import selected_records
     from offhook.cli.history.redelivery import paced
+    from offhook.history.files import standard_output
     from offhook.history.lines import line_of
 
+    output = standard_output()
     async with selected_records(settings, selection, "time", "replaying") as (records, progress):
         async for record in paced(records, speed):
-            sys.stdout.buffer.write(line_of(record))
+            output.write(line_of(record))
             if speed is not None:
-                sys.stdout.buffer.flush()
-        sys.stdout.buffer.flush()
+                output.flush()
+        output.flush()
     progress.say(f"{counted(progress.count, 'record')} to standard output")
 
 

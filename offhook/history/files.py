@@ -30,6 +30,8 @@ LEVEL = 3
 LINE_BYTES_MAX = 64 * 1024 * 1024
 """The largest body is 6 MiB; in JSON each of its bytes may take 6. A longer line is no history."""
 
+_STANDARD_OUTPUT = "standard output"
+
 _READ_BYTES = 256 * 1024
 _FED_BYTES = 16 * 1024
 """Compressed, they may be a hundred times as many and more, all at once in memory."""
@@ -111,7 +113,7 @@ def writing(target: str) -> Iterator[LineWriter]:
     written.
     """
     if target == STDIO:
-        writer = LineWriter(NamedFile(sys.stdout.buffer, "standard output"), compressed=False)
+        writer = LineWriter(standard_output(), compressed=False)
         yield writer
         writer.finish()
         return
@@ -119,6 +121,11 @@ def writing(target: str) -> Iterator[LineWriter]:
         writer = LineWriter(file, compressed=target.endswith(COMPRESSED))
         yield writer
         writer.finish()
+
+
+def standard_output() -> NamedFile:
+    """Where `-` writes. It raises BrokenPipeError too: whoever reads it has seen enough."""
+    return NamedFile(sys.stdout.buffer, _STANDARD_OUTPUT)
 
 
 @contextmanager
@@ -266,6 +273,11 @@ def _contents_of(source: str) -> Iterator[bytes]:
 def _plain(file: IO[bytes], source: str) -> Iterator[bytes]:
     """The content, decompressed if need be: one frame after another."""
     content = _read(file, source)
+    if _MAGIC.startswith(content) and (content or source.endswith(COMPRESSED)):
+        what = (
+            "it ends within the first bytes of its compressed content" if content else "it is empty"
+        )
+        raise HistoryUnreadable(f"{shown_url(source)} is incomplete: {what}")
     if not content.startswith(_MAGIC):
         while content:
             yield content
@@ -338,6 +350,8 @@ def _named(name: str, what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # each store of fsspec has errors of its own
+        if name == _STANDARD_OUTPUT and isinstance(error, BrokenPipeError):
+            raise
         _cannot(name, what, error)
 
 

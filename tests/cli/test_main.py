@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -27,15 +28,51 @@ def test_a_role_that_checks_the_revision_loads_no_migrations() -> None:
     assert loaded_by("offhook.projections.views.schema.migrate", ("alembic", "mako")) == "[]"
 
 
-def test_a_full_disk_behind_the_output_is_one_line() -> None:
+@pytest.mark.parametrize("words", [("asyncapi",), ("--version",)])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_the_output_is_one_line(words: tuple[str], unbuffered: str) -> None:
     with open("/dev/full", "wb") as full:
-        words = [sys.executable, "-m", "offhook", "asyncapi"]
-        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "offhook", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        )
     assert done.returncode == 1
     assert (
         done.stderr
         == "offhook: the output or a temporary file cannot be written: No space left on device\n"
     )
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_is_cut_short_is_an_error(tmp_path: Path, unbuffered: str) -> None:
+    # As on a disk that has room for a part of it.
+    command = 'ulimit -f 8; exec "$0" -m offhook asyncapi'
+    with (tmp_path / "document").open("wb") as file:
+        done = subprocess.run(
+            ["bash", "-c", command, sys.executable],
+            stdout=file,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        )
+    assert done.returncode == 1
+    assert (
+        done.stderr == "offhook: the output or a temporary file cannot be written: File too large\n"
+    )
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_who_reads_the_output_may_have_seen_enough(unbuffered: str) -> None:
+    done = subprocess.run(
+        ["bash", "-c", '"$0" -m offhook asyncapi | true; exit ${PIPESTATUS[0]}', sys.executable],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+    )
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])

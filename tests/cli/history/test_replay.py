@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,6 +20,7 @@ from starlette.routing import Route
 
 from offhook.cli.history.redelivery import Redelivery, paced
 from offhook.history.lines import HistoryRecord, record_from
+from offhook.settings import environment_from
 from offhook.telnyx.signature import verify
 from tests.cli.history.conftest import KEY, SIGNED_AT, Installation, take_calls
 from tests.cli.terminal import Printed
@@ -157,6 +161,17 @@ async def test_to_standard_output_in_order_of_time(here: Installation) -> None:
     assert printed.status == 0, printed.errors
     found = [record_from(line.encode()) for line in printed.output.splitlines()]
     assert [each.position for each in found] == [each.seq for each in await here.log.read("s1")]
+
+
+async def test_a_full_disk_behind_standard_output_is_named(here: Installation) -> None:
+    await take_calls(here, "s1")
+    env = os.environ | dict(environment_from(here.settings))
+    command = f"{sys.executable} -m offhook replay --to stdout > /dev/full"
+    done = await asyncio.to_thread(
+        subprocess.run, ["sh", "-c", command], stderr=subprocess.PIPE, env=env, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr == "offhook: standard output cannot be written: No space left on device\n"
 
 
 async def test_a_view_is_folded_again_for_the_chosen_sessions(here: Installation) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import fsspec  # type: ignore[import-untyped]
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from offhook.errors import HistoryUnreadable, OperatorFault
@@ -58,6 +58,7 @@ def test_a_remote_store_is_as_good(folder: str) -> None:
 )
 def test_lines_of_any_length_come_back(lines: list[bytes], ending: str) -> None:
     name = f"memory://history/any{ending}"
+    assume(not lines or not lines[0].startswith(b"\x28\xb5\x2f\xfd"))  # the content decides
     write(name, lines)
     wanted = [line for line in lines if line.strip()]
     assert [line for _, line in lines_in(name)] == wanted
@@ -119,6 +120,21 @@ def test_a_compressed_file_that_was_cut_off_is_incomplete(folder: str, cut: int)
     path.write_bytes(path.read_bytes()[:-cut])
     with pytest.raises(HistoryUnreadable, match=r"calls\.zst is incomplete"):
         list(lines_in(str(path)))
+
+
+@pytest.mark.parametrize("kept", range(4))
+def test_the_first_bytes_of_a_compressed_file_are_incomplete(folder: str, kept: int) -> None:
+    path = Path(folder, "calls.zst")
+    write(str(path), LINES)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(HistoryUnreadable, match=r"calls\.zst is incomplete"):
+        list(lines_in(str(path)))
+
+
+def test_an_empty_file_has_no_lines(folder: str) -> None:
+    Path(folder, "calls.jsonl").write_bytes(b"")
+    write(f"{folder}/none.zst", [])
+    assert [*lines_in(f"{folder}/calls.jsonl"), *lines_in(f"{folder}/none.zst")] == []
 
 
 def test_a_compressed_file_with_an_altered_byte_is_damaged(folder: str) -> None:
@@ -221,3 +237,38 @@ def test_a_full_disk_is_named() -> None:
             [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True
         )
     assert "standard output cannot be written: No space left on device" in done.stderr
+
+
+def test_who_reads_standard_output_may_have_seen_enough() -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", _WRITE_MUCH, "-"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": ""},  # as the program has it
+    )
+    assert child.stdout is not None
+    assert child.stdout.read(1) == b"x"
+    child.stdout.close()
+    assert child.stderr is not None
+    said = child.stderr.read().decode()
+    child.stderr.close()
+    child.wait(timeout=60)
+    assert "\nBrokenPipeError: " in said
+    assert "OperatorFault" not in said
+
+
+def test_a_pipe_with_a_name_that_nobody_reads_any_more_is_named(folder: str) -> None:
+    os.mkfifo(f"{folder}/pipe")
+    child = subprocess.Popen(
+        [sys.executable, "-c", _WRITE_MUCH, f"{folder}/pipe"], stderr=subprocess.PIPE, text=True
+    )
+    with open(f"{folder}/pipe", "rb", buffering=0) as read:
+        assert read.read(1) == b"x"
+    _, said = child.communicate(timeout=60)
+    assert f"OperatorFault: {folder}/pipe cannot be written: Broken pipe" in said
+
+
+_WRITE_MUCH = (
+    "import sys\nfrom offhook.history.files import writing\n"
+    "with writing(sys.argv[1]) as file:\n    file.write(b'x' * 3_000_000 + b'\\n')\n"
+)

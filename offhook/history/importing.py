@@ -197,8 +197,9 @@ class Importer:
                 session = session or await self._read(session_id)
                 try:
                     await self._take_one(session, place, record, fact)
-                except PositionTaken:
-                    # Somebody else appends to it. If it is another import, both come to the same.
+                except (PositionTaken, SessionRefused):
+                    # Somebody else appends to it. If it is another import, both come to the same;
+                    # a read meanwhile may have the one side without what is before it on the other.
                     session = await self._read(session_id)
                     await self._take_one(session, place, record, fact)
             except LogUnavailable as error:

@@ -162,6 +162,31 @@ async def test_two_imports_at_once_come_to_the_same() -> None:
     assert (one.done.refused, other.done.refused) == ({}, {})
 
 
+async def test_a_read_while_another_import_appends_refuses_no_session() -> None:
+    class Torn(MemoryLog):
+        """Its first read has the second record on one side, and not the first on the other."""
+
+        reads = 0
+
+        async def messages(self, session_id, **more):  # type: ignore[no-untyped-def]
+            self.reads += 1
+            found = await super().messages(session_id, **more)
+            return found[1:] if self.reads == 1 else found
+
+    log = Torn()
+    records = [record(1, answered("e1")), record(2, decided(1)), record(3, answered("e2"))]
+    for each in records[:2]:
+        await log.append(
+            "s",
+            "in" if each.side == "in" else "out",
+            Encoded(type=each.type, version=1, fact_id=each.fact_id, body=each.body),
+            headers=imported_headers(each.position, each.stored_at),
+        )
+    importer = await into(log, records)
+    assert importer.done.refused == {}
+    assert (importer.done.added, importer.done.known) == (1, 2)
+
+
 async def test_a_record_on_the_wrong_side_is_left_out() -> None:
     log = MemoryLog()
     importer = await into(log, [replace(record(1, answered()), side="")])

@@ -180,17 +180,18 @@ class Eraser:
         """
         async with alone(self._engine):
             await give_segments_up(self._engine, give_up)
-            await self._segments.take_back()
+            left_over = {**await self._segments.take_back()}
             roots = await self._roots()
             pending = await self._pending()
             if not pending:
                 await remove_unused(self._engine, lambda: self._at_step("a segment was removed"))
+                if left_over:
+                    raise SegmentsLeftOver(left_over)
                 return []
             await self._require_one_version()
             await self._finish_archive()
             # All are carried out before one of them waits for the server's files.
             done: dict[int, tuple[Target, Sequence[str]]] = {}
-            left_over: dict[str, Exception] = {}
             waiting: list[Target] = []
             for each in pending:
                 if left := await self._go_on(each.erasure_id, each.target):

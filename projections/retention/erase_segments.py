@@ -105,10 +105,12 @@ class SegmentEraser:
             )
             return int(found.scalar_one()) > 0
 
-    async def take_back(self) -> None:
+    async def take_back(self) -> Mapping[str, Exception]:
         """Have segments that were given up erased from again if they are there again.
 
         There is an erasure for each from which something is to be erased: `Eraser.finish` finds it.
+        Returns what is wrong with those that are there in part, or altered: they stay given up,
+        and may have what was erased.
         """
         segments = archive_segments.c
         async with self._engine.connect() as connection:
@@ -122,15 +124,18 @@ class SegmentEraser:
         for root in {row.root for row in rows}:
             with suppress(OperatorFault):
                 names[root] = await asyncio.to_thread(names_in, root)
+        failed: dict[str, Exception] = {}
         for row in rows:
-            if files_of(row.name)[1] not in names.get(row.root, ()):
+            if not {*files_of(row.name)}.intersection(names.get(row.root, ())):
                 continue
             try:
                 manifest = await asyncio.to_thread(read_manifest, row.root, row.name)
                 erased = await self._erased_in(manifest)
+                await self._require_own(manifest, row.name, erased)
                 if not erased:
                     await asyncio.to_thread(require_hash, row.root, row.name, row.sha256)
-            except (OperatorFault, HistoryUnreadable):
+            except (OperatorFault, HistoryUnreadable) as error:
+                failed[row.name] = error
                 continue
             async with self._engine.begin() as connection:
                 if erased:
@@ -146,6 +151,7 @@ class SegmentEraser:
                     .where(segments.name == row.name)
                     .values(given_up_at=None)
                 )
+        return failed
 
     async def _note(self, erasure_id: int, segment: str, session_ids: AbstractSet[str]) -> bool:
         """Remove the sessions from the segment's index, and note the segment in the erasure.

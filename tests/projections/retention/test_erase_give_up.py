@@ -1,5 +1,6 @@
 """A segment that is lost for good: its erasures end without it, and say so."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -175,6 +176,35 @@ async def test_a_segment_that_was_replaced_is_given_up_too(
     assert [f"{each}.jsonl.zst" for each in await _names(engine)] == [
         each.name for each in root.glob("*.zst")
     ]
+
+
+@pytest.mark.parametrize(
+    "files", ["without its manifest", "with the manifest of another", "altered"]
+)
+async def test_it_is_said_of_a_segment_that_comes_back_otherwise_than_it_was(
+    files: str, client: Client, log: JetStreamLog, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    """What was erased may be in it: nothing else would say so."""
+    root, _, [segment] = await _left_over(client, log, engine, tmp_path)
+    await Eraser(client, engine).finish(give_up=[segment])
+    (tmp_path / "unmounted").rename(root)
+    named = {"altered": f"{segment}.jsonl.zst"}.get(files, f"{segment}.json")
+    whole = (root / named).read_bytes()
+    if files == "altered":
+        (root / named).write_bytes(whole[:-1] + b"x")
+    elif files == "without its manifest":
+        (root / named).unlink()
+    else:
+        manifest = json.loads(whole)
+        manifest |= {"name": "segment-1", "blocks": manifest["blocks"][1:]}
+        (root / named).write_text(json.dumps(manifest))
+    for _ in range(2):
+        with pytest.raises(SegmentsLeftOver, match=f"except in {segment}: .*{segment}"):
+            await Eraser(client, engine).finish()
+    assert await timeline_of(engine, NAMES[0]) == []
+    (root / named).write_bytes(whole)
+    assert _found(await Eraser(client, engine).finish()) == [0]
+    assert await timeline_of(engine, NAMES[2])
 
 
 async def test_an_archive_run_does_not_wait_for_a_segment_that_was_given_up(

@@ -43,7 +43,7 @@ async def remove_unused(engine: AsyncEngine, at_removed: Callable[[], None]) -> 
 
     The row of one without files stays until its folder is there: its disk may not be mounted.
     Raises OperatorFault, which names one, once all are removed that can be. One that was given up
-    is tried too, but not missed.
+    is tried too, but not missed, and its row stays: its files may be copied back.
     """
     async with engine.connect() as connection:
         found = await connection.execute(
@@ -56,9 +56,9 @@ async def remove_unused(engine: AsyncEngine, at_removed: Callable[[], None]) -> 
     for row in unused:
         try:
             # The run may have been killed before it wrote the files, or after they were removed.
-            is_gone = await asyncio.to_thread(
-                remove_segment, row.root, row.name
-            ) or await _is_there(engine, row.root)
+            is_gone = await asyncio.to_thread(remove_segment, row.root, row.name) or (
+                row.given_up_at is None and await _is_there(engine, row.root)
+            )
         except OperatorFault as error:
             if row.given_up_at is None:
                 failed = failed or OperatorFault(f"{row.name} cannot be removed: {error}")

@@ -171,11 +171,20 @@ async def test_a_segment_that_was_replaced_is_given_up_too(
     async with engine.connect() as connection:
         assert (await read_unfinished(connection)).count == 0
     monkeypatch.undo()
-    (tmp_path / "unmounted").rename(root)
+    # Another disk is in its place, and later the files are copied to it.
+    [replacement] = {*await _names(engine)} - {segment}
+    await settled_calls(client, log, engine, ["call-of-another-4"])
+    await Eraser(client, engine).finish(give_up=[replacement])
+    await archive(client, engine, root)
     assert await Eraser(client, engine).finish() == []
-    assert [f"{each}.jsonl.zst" for each in await _names(engine)] == [
+    assert segment in await _names(engine)
+    for each in (tmp_path / "unmounted").iterdir():
+        each.rename(root / each.name)
+    assert await Eraser(client, engine).finish() == []
+    assert segment not in await _names(engine)
+    assert {f"{each}.jsonl.zst" for each in await _names(engine)} == {
         each.name for each in root.glob("*.zst")
-    ]
+    }
 
 
 @pytest.mark.parametrize(

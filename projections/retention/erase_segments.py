@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 
-from sqlalchemy import Delete, func, insert, select, text, update
+from sqlalchemy import Delete, Text, cast, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offhook.errors import HistoryUnreadable, OperatorFault
@@ -32,6 +32,7 @@ from offhook.projections.retention.segment_rows import (
 )
 from offhook.projections.views.stored.archive import archive_segments, archived_sessions
 from offhook.projections.views.stored.erasures import (
+    IS_PENDING,
     add_counts,
     digest_of,
     erased_sessions,
@@ -222,6 +223,11 @@ class SegmentEraser:
                 update(archive_segments).where(archive_segments.c.name == old).values(sessions=0)
             )
             await add_counts(connection, erasure_id, records=records, segments=1)
+            await connection.execute(
+                update(erasures)
+                .where(IS_PENDING)
+                .values(given_up=func.array_remove(erasures.c.given_up, cast(old, Text)))
+            )
         self._at_step("a segment was replaced")
 
     async def _erased_in(self, manifest: Manifest) -> AbstractSet[str]:

@@ -187,6 +187,27 @@ async def test_a_segment_that_was_replaced_is_given_up_too(
     }
 
 
+async def test_one_of_two_lost_segments_is_given_up_and_comes_back(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    root = tmp_path / "archive"
+    await calls(client, log, engine)
+    await archive(client, engine, root, segment_sessions_max=1)
+    root.rename(tmp_path / "unmounted")
+    target = await target_of(engine, [NAMES[0], NAMES[2]])
+    with pytest.raises(SegmentsLeftOver) as left:
+        await Eraser(client, engine).erase(target)
+    one, other = left.value.why
+    with pytest.raises(SegmentsLeftOver) as left:
+        await Eraser(client, engine).finish(give_up=[one])
+    assert ([*left.value.why], await _given_up(engine)) == ([other], [[one]])
+    (tmp_path / "unmounted").rename(root)
+    proved = await Eraser(client, engine).finish()
+    assert [(each.given_up, each.proof.found) for each in proved] == [([], 0), ([], 0)]
+    assert (await scanned(engine, target, [], root)).found == 0
+    assert len(await _names(engine)) == len([*root.glob("*.zst")]) == 1
+
+
 @pytest.mark.parametrize(
     "files", ["without its manifest", "with the manifest of another", "altered"]
 )

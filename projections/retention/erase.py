@@ -30,7 +30,7 @@ from offhook.jetstream.retention import Retention
 from offhook.projections.retention.alone import alone
 from offhook.projections.retention.archive import Archiver
 from offhook.projections.retention.erase_segments import SegmentEraser
-from offhook.projections.retention.give_up import give_segments_up
+from offhook.projections.retention.give_up import give_segments_up, listed
 from offhook.projections.retention.rows import erase_rows
 from offhook.projections.retention.scan import (
     Proof,
@@ -59,9 +59,6 @@ from offhook.projections.views.stored.erasures import (
 
 READS_MAX = 5
 """How often a session is read until nothing of it is left in the log."""
-
-NAMED_MAX = 50
-"""Segments that are left, and named: for each that is lost an option is to be typed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,16 +90,14 @@ class SegmentsLeftOver(OperatorFault):
     ) -> None:
         """`kept_for` are transactions because of which the tables are not rewritten."""
         self.why = why
-        more = f" and {len(why) - NAMED_MAX:,} more" if len(why) > NAMED_MAX else ""
-        names = ", ".join([*why][:NAMED_MAX]) + more
         full, in_use = "", ""
         if kept_for:
             full = " --full-vacuum"
             in_use = f". Also, the tables are not rewritten: in use by {named(kept_for)}"
         super().__init__(
-            f"everything is erased except in {names}: {next(iter(why.values()))}; once that is"
-            f" mended, run `offhook erase --resume{full}`, with `--give-up SEGMENT` if a segment is"
-            f" lost for good{in_use}"
+            f"everything is erased except in {listed(why)}: {next(iter(why.values()))}; once that"
+            f" is mended, run `offhook erase --resume{full}`, with `--give-up SEGMENT` if a segment"
+            f" is lost for good{in_use}"
         )
 
 

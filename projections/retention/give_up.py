@@ -5,7 +5,7 @@ their records is answered with the file that is missing.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,9 @@ from offhook.history.files import names_in
 from offhook.history.segments import files_of, read_manifest, require_hash
 from offhook.projections.views.stored.archive import archive_segments, archived_sessions
 from offhook.projections.views.stored.erasures import erasures
+
+NAMED_MAX = 50
+"""Segments that an error names: for each that is lost an option is to be typed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,12 @@ class Lost:
     in_log: int = 0  # of these sessions; an interrupted archive run may have deleted some records
     first_position: int | None = None  # None if there are no such sessions
     last_position: int | None = None
+
+
+def listed(names: Collection[str]) -> str:
+    """The names of segments that cannot be read, for an error."""
+    more = f" and {len(names) - NAMED_MAX:,} more" if len(names) > NAMED_MAX else ""
+    return ", ".join([*names][:NAMED_MAX]) + more
 
 
 async def find_lost(engine: AsyncEngine, names: Sequence[str]) -> list[Lost]:

@@ -9,9 +9,10 @@ from datetime import datetime
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from offhook.errors import OperatorFault
+from offhook.errors import HistoryUnreadable, OperatorFault
 from offhook.history.segments import read_block
 from offhook.phone_numbers import spellings
+from offhook.projections.retention.give_up import listed
 from offhook.projections.views.sessions import read_session, session_at
 from offhook.projections.views.stored.archive import archive_segments, archived_ids, places_of
 from offhook.projections.views.stored.erasures import ERASED
@@ -155,6 +156,7 @@ async def _archived_with(
     given_up = set(result.scalars())
     session_ids = [each async for each in archived_ids(connection)]
     found: set[str] = set()
+    failed: dict[str, Exception] = {}
     for at in range(0, len(session_ids), 100):
         doing(f"archived sessions: {at:,} of {len(session_ids):,}")
         for session_id, places in (await places_of(connection, session_ids[at : at + 100])).items():
@@ -162,11 +164,24 @@ async def _archived_with(
                 if place.segment in given_up:
                     at_skipped(place.segment)
                     continue
-                records = await asyncio.to_thread(
-                    read_block, place.root, place.segment, place.block
-                )
+                if place.segment in failed:
+                    continue
+                try:
+                    records = await asyncio.to_thread(
+                        read_block, place.root, place.segment, place.block
+                    )
+                except (OperatorFault, HistoryUnreadable) as error:
+                    failed[place.segment] = error
+                    continue
                 if any(searched.search(each.body) for each in records):
                     found.add(session_id)
+    if failed:
+        raise OperatorFault(
+            f"the records in {listed(failed)} cannot be searched for a number:"
+            f" {next(iter(failed.values()))}; once that is mended, run this again. If a segment is"
+            " lost for good, give it up with `offhook erase --resume --give-up SEGMENT`; nothing"
+            " was erased"
+        )
     return found
 
 

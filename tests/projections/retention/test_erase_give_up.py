@@ -237,6 +237,22 @@ async def test_it_is_said_of_a_segment_that_comes_back_otherwise_than_it_was(
     assert await timeline_of(engine, NAMES[2])
 
 
+async def test_a_number_that_cannot_be_looked_for_names_all_segments_that_are_missing(
+    client: Client, log: JetStreamLog, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    """Each is given up by its name."""
+    await calls(client, log, engine)
+    await archive(client, engine, tmp_path, segment_sessions_max=1)
+    _remove(tmp_path, "*.zst")
+    _remove(tmp_path, "*.json")
+    names = await _names(engine)
+    with pytest.raises(OperatorFault, match=r"`offhook erase --resume --give-up .* erased$") as at:
+        await target_of(engine, numbers=[HERS])
+    assert [each for each in names if each in str(at.value)] == names
+    assert await Eraser(client, engine).finish(give_up=names) == []
+    assert (await target_of(engine, numbers=[HERS])).session_ids == (NAMES[0], NAMES[2])
+
+
 async def test_an_archive_run_does_not_wait_for_a_segment_that_was_given_up(
     client: Client, log: JetStreamLog, engine: AsyncEngine, tmp_path: Path
 ) -> None:

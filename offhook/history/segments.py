@@ -163,7 +163,7 @@ def read_manifest(root: str, name: str) -> Manifest:
         return msgspec.json.decode(content, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise HistoryUnreadable(
-            f"{manifest_url(root, name)} is not a manifest of a segment: {error}"
+            f"{shown_url(manifest_url(root, name))} is not a manifest of a segment: {error}"
         ) from error
 
 
@@ -225,8 +225,8 @@ def _require_as_written(root: str, manifest: Manifest, sessions: Sequence[Archiv
     for block, each in zip(manifest.blocks, sessions, strict=True):
         if read_block(root, manifest.name, block) != list(each.records):
             raise HistoryUnreadable(
-                f"{segment_url(root, manifest.name)}: session {each.session_id} reads back"
-                " differently from what was written; nothing was removed"
+                f"{shown_url(segment_url(root, manifest.name))}: session {each.session_id} reads"
+                " back differently from what was written; nothing was removed"
             )
 
 

@@ -242,6 +242,7 @@ def _scan_segments(
     doing: Callable[[str], None],
     proof: Proof,
 ) -> None:
+    shown = shown_url(root)
     names: Sequence[str] = ()
     failed_to_list: OperatorFault | None = None
     try:
@@ -250,11 +251,9 @@ def _scan_segments(
         failed_to_list = error
     for name, at in given_up.items():
         if not {*files_of(name)}.issubset(names):
-            proof.unreachable.append(
-                f"{name} in {shown_url(root)}, which was given up on {at:%Y-%m-%d}"
-            )
+            proof.unreachable.append(f"{name} in {shown}, which was given up on {at:%Y-%m-%d}")
     if failed_to_list is not None:
-        proof.unreachable.append(f"the segments in {root}: {failed_to_list}")
+        proof.unreachable.append(f"the segments in {shown}: {failed_to_list}")
         return
     if given_up and not (expected or names):
         return
@@ -273,11 +272,11 @@ def _scan_segments(
                 found += _count(_decompressed(content), searched)
             except zstandard.ZstdError as error:
                 failed.append(f"{name} cannot be decompressed: {error}")
-        doing(f"scanning the segments in {root}: {size:,} bytes")
+        doing(f"scanning the segments in {shown}: {size:,} bytes")
     if failed:
-        proof.unreachable.append(f"some of the segments in {root}: {_first_of(failed)}")
+        proof.unreachable.append(f"some of the segments in {shown}: {_first_of(failed)}")
     if size or not failed:
-        proof.scanned.append(Scanned(where=f"segments in {root}", bytes=size, found=found))
+        proof.scanned.append(Scanned(where=f"segments in {shown}", bytes=size, found=found))
 
 
 def _first_of(failed: Sequence[object]) -> str:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from offhook.cli.counted import counted
 from offhook.cli.history.progress import showing
-from offhook.errors import HistoryUnreadable, OperatorFault, PassingFault
+from offhook.errors import HistoryUnreadable, OperatorFault, PassingFault, shown_url
 from offhook.jetstream.client.connection import close, connect
 from offhook.jetstream.retention import store_directories
 from offhook.projections.retention.archive import (
@@ -128,7 +128,7 @@ def _print_result(console: Console, root: str, done: ArchiveProgress, took_s: fl
         )
     console.print(
         f"{counted(done.sessions, 'session')} with {counted(done.records, 'record')} archived"
-        f" to {root} in {counted(done.segments, 'segment')} of"
+        f" to {shown_url(root)} in {counted(done.segments, 'segment')} of"
         f" {counted(done.bytes, 'byte')}; {duration(took_s)}",
         markup=False,
         soft_wrap=True,

@@ -16,9 +16,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offhook.cli.embedded.nats_server import NatsServer
-from offhook.errors import OperatorFault
-from offhook.history.files import names_in
-from offhook.history.segments import remove_segment
+from offhook.errors import HistoryUnreadable, OperatorFault
+from offhook.history.files import names_in, replacing
+from offhook.history.segments import manifest_url, read_manifest, remove_segment
 from offhook.jetstream.log import JetStreamLog
 from offhook.projections.retention.scan import scan, wait_for_streams
 from offhook.projections.retention.targets import Target
@@ -215,3 +215,22 @@ def _by_session(root: Path) -> dict[str, Path]:
         [block] = json.loads(manifest.read_bytes())["blocks"]
         found[block["session_id"]] = manifest.with_suffix(".jsonl.zst")
     return found
+
+
+async def test_a_password_in_the_archives_url_is_in_no_proof(engine: AsyncEngine) -> None:
+    roots = ["memory://operator:secret@store/archive", "unknown://operator:secret@store/archive"]
+    said: list[str] = []
+    async with engine.connect() as connection:
+        target = Target(session_ids=("erased-call",))
+        proof = await scan(connection, target, stores=[], roots=roots, doing=said.append)
+    assert "segments in memory://store/archive" in [each.where for each in proof.scanned]
+    assert any("segments in unknown://store/archive: " in each for each in proof.unreachable)
+    assert "secret" not in f"{proof} {said}"
+
+
+def test_a_password_in_the_archives_url_is_in_no_error_about_a_manifest() -> None:
+    root = "memory://operator:secret@store/archive"
+    with replacing(manifest_url(root, "segment-1")) as file:
+        file.write(b"no manifest")
+    with pytest.raises(HistoryUnreadable, match=r"^memory://store/archive/segment-1\.json is not"):
+        read_manifest(root, "segment-1")

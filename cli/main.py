@@ -71,11 +71,17 @@ app = typer.Typer(
     cls=_Commands,
     help="Event-sourced call sessions for Telnyx Call Control.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+app.command()(demo)
+app.command()(up)
+for role in (ingress, worker, projector, api, simulator):
+    app.command(
+        epilog="The variables OFFHOOK_* are its settings: offhook/settings.py lists them,"
+        " and `offhook doctor` checks them."
+    )(role)
 for command in (
-    *(demo, up),
-    *(ingress, worker, projector, api, simulator),
     *(provision, migrate),
     *(calls, show, analytics, whatif, send, doctor, asyncapi),
     *(export, replay, verify, archive, erase, repair),

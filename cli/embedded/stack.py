@@ -180,11 +180,11 @@ class Stack:
         """
         deadline = time.monotonic() + READY_TIMEOUT_S
         url = self._ready_url(name)
-        last = "nothing listens there"
+        within, last = f" within {READY_TIMEOUT_S:.0f} s", "nothing listens there"
         while time.monotonic() < deadline:
             self._go_on()
             if (status := self.processes[name].poll()) is not None:
-                last = f"it ended with status {status}"
+                within, last = "", f"it ended with status {status}"
                 break
             try:
                 answer = self._http.get(url, timeout=1)
@@ -194,7 +194,7 @@ class Stack:
             except httpx.HTTPError:
                 pass
             time.sleep(0.02)
-        raise OperatorFault(f"{name} did not become ready: {last}\n{self.log_tail(name)}")
+        raise OperatorFault(f"{name} did not become ready{within}: {last}\n{self.log_tail(name)}")
 
     def _ready_url(self, name: str) -> str:
         path = "/simulator/health" if name == "simulator" else "/health/ready"

@@ -106,6 +106,13 @@ def test_a_value_that_is_refused_is_named(words: tuple[str, ...], said: str) -> 
     assert said in " ".join(refused.stderr.replace("│", " ").split())
 
 
+@pytest.mark.parametrize("role", ["ingress", "worker", "projector", "api", "simulator"])
+def test_help_of_a_role_says_where_its_settings_are(role: str) -> None:
+    shown = CliRunner().invoke(app, [role, "-h"], env={"COLUMNS": "200"}).stdout
+    assert "OFFHOOK_*" in shown
+    assert "offhook/settings.py" in shown
+
+
 def test_help_is_as_wide_as_the_terminal() -> None:
     """Its lines ended where those of the docstrings do: the last word of one stood alone."""
     for words in (("demo",), ("rebuild", "start"), ("parked", "retry")):

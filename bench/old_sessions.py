@@ -29,7 +29,7 @@ import multiprocessing
 import resource
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -47,15 +47,12 @@ from bench.setting.carrier import StubCarrier, listening
 from bench.setting.children import cpu_s_of, cpu_s_with_children, memory_mb_of, role
 from bench.setting.load import SignedWebhook, at_rate, signed_webhook
 from bench.setting.machine import describe
+from bench.setting.old_calls import BEGAN, calls_at, chunks, send_calls
 from bench.setting.profiled import ProfiledNatsServer
-from bench.setting.records import call_records
-from bench.setting.sender import Appends, Entry
 from offhook.cli.embedded.postgres_server import PostgresServer
 from offhook.cli.embedded.prepare import prepare
 from offhook.cli.history.archive.run import run_archive
-from offhook.codec.facts import Encoded
 from offhook.jetstream.client.connection import close, connect
-from offhook.jetstream.message import imported_headers
 from offhook.jetstream.stream import PROJECTOR, WORKER, streams_of
 from offhook.projections.views.database.engine import open_database
 from offhook.settings import Settings
@@ -64,7 +61,6 @@ from offhook.telnyx.signature import public_key_text
 UP = 200
 """Calls that are up all the time."""
 
-CHUNK = 10_000
 OLDER_THAN = timedelta(days=1)
 
 SETTLE_S = 1_800.0
@@ -140,7 +136,7 @@ async def measure(chosen: argparse.Namespace) -> list[Row]:
                     await _archive(running, datetime.now(UTC))
                 await _append_old(running, ever, latest)
                 now = datetime.now(UTC)
-                await _send(running.settings.nats_url, range(latest, latest + UP), (0, 4), now)
+                await send_calls(running.settings.nats_url, range(latest, latest + UP), (0, 4), now)
                 await _settled(running)
                 before_mb = running.memory_mb()
                 archive_mb = await _archive(running, now)
@@ -228,8 +224,8 @@ async def _take_as_much_as_a_portion(
     """Have a portion in a log that is deleted at once."""
     stream = streams_of(partitions)[0]
     await js.add_stream(name=stream, subjects=["calls.>"])
-    for numbers in _chunks(0, portion):
-        await _send(url, numbers, (0, 4, 5, 6), _BEGAN)
+    for numbers in chunks(0, portion):
+        await send_calls(url, numbers, (0, 4, 5, 6), BEGAN)
     await js.delete_stream(stream)
 
 
@@ -252,40 +248,10 @@ async def _use_all_buffers(url: str) -> None:
 
 
 async def _append_old(running: Installation, first: int, until: int) -> None:
-    for numbers in _chunks(first, until):
-        await _send(running.settings.nats_url, numbers, (0, 4, 5, 6), _BEGAN)
+    for numbers in chunks(first, until):
+        await send_calls(running.settings.nats_url, numbers, (0, 4, 5, 6), BEGAN)
         console.print(f"{numbers.stop:,} of {until:,} old sessions appended", highlight=False)
     await _settled(running)
-
-
-def _chunks(first: int, until: int) -> Iterator[range]:
-    for start in range(first, until, CHUNK):
-        yield range(start, min(start + CHUNK, until))
-
-
-async def _send(url: str, numbers: range, which: Sequence[int], began: datetime) -> None:
-    """Append those records of each call, as an import of what was stored then."""
-    appends = Appends(_calls(numbers, which, began), imported_headers(1, began))
-    await asyncio.to_thread(appends.send, url, float("inf"))
-
-
-def _calls(numbers: Iterable[int], which: Sequence[int], began: datetime) -> Iterator[Entry]:
-    """Those records of each call, made from the records of one."""
-    of_one = call_records(0)
-    for number in numbers:
-        at = began + timedelta(seconds=6 * number) if began is _BEGAN else began
-        changed = {
-            "bench-0000000": f"bench-{number:07d}",
-            "+12025550000": f"+1202555{number % 10_000:04d}",
-            "2026-11-22T12:00": f"{at:%Y-%m-%dT%H:%M}",
-            "2026-11-22T12:01": f"{at + timedelta(minutes=1):%Y-%m-%dT%H:%M}",
-        }
-        for session_id, side, encoded in (of_one[each] for each in which):
-            body, fact_id = encoded.body, encoded.fact_id
-            for old, new in changed.items():
-                body, fact_id = body.replace(old.encode(), new.encode()), fact_id.replace(old, new)
-            made = Encoded(type=encoded.type, version=encoded.version, fact_id=fact_id, body=body)
-            yield changed[session_id], side, made
 
 
 async def _settled(running: Installation) -> None:
@@ -339,7 +305,7 @@ async def _calls_come(
         now = time.time()
         work: list[SignedWebhook] = [
             signed_webhook(encoded.body, running.key, now, session_id)
-            for session_id, _, encoded in _calls(numbers, (which,), datetime.now(UTC))
+            for session_id, _, encoded in calls_at(numbers, (which,), datetime.now(UTC))
         ]
         measured = await at_rate(running.ingress_port, work, per_s=rate, connections=CONNECTIONS)
         assert measured.taken == calls, measured
@@ -396,7 +362,6 @@ def _table(rows: Sequence[Row]) -> Table:
     return table
 
 
-_BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 _COUNTS = text(
     "select (select count(*) from sessions), (select count(*) from legs),"
     " (select count(*) from archived_sessions where left_log_at is not null),"

@@ -93,6 +93,7 @@ _environment.globals |= {
 _environment.filters |= {
     "age": partial(age, missing="–"),
     "duration": partial(duration, missing="–"),
+    "grouped": "{:,}".format,
     "moment": moment,
     "position": position_text,
     "shortened": shortened,
